@@ -1,0 +1,211 @@
+"""How well the labels come out without any training: each modality alone, half and half, and fused.
+
+    python benchmarks/zero_shot.py MEDIA [--stamps DIR] [--labels rabbit,car ...]
+
+MEDIA is the folder with ``esc10``, ``drone_av`` and ``media``; DIR the stamps of TuxPaint (Debian package
+``tuxpaint-stamps-default``). A table goes to the standard output; nothing is asserted.
+
+Top-1 is over segments of two seconds, each judged by itself. "right" and "wrong" say how often "none of these" beats
+every label: where the right label is in the list, and with a list that has nothing to do with the set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streammm.encoders.audio import YamNet
+from streammm.encoders.base import Encoder
+from streammm.encoders.image import EfficientNetLite0
+from streammm.encoders.text import MiniLM
+from streammm.fusion.model import Fused, ZeroShotFusion
+from streammm.fusion.vocabulary import GENERAL_LABELS, build_vocabulary
+from streammm.media.decode import DecodeOptions, SegmentReader
+from streammm.types import MODALITIES, Embeddings, Modality, Segment
+
+DISTRACTORS = (
+    *("guitar", "pizza", "computer screen", "bicycle", "whale", "swimming pool", "football match", "cooking"),
+    *("typing on a keyboard", "train", "applause", "laughter", "church bell", "violin", "elephant", "snake", "office"),
+    *("mountain", "city street", "dancing", "fireworks", "gunshot", "vacuum cleaner", "washing machine", "telephone"),
+    *("door knock", "footsteps", "piano", "drums", "basketball", "hospital", "speech", "castle", "waterfall", "pencil"),
+)
+UNRELATED = ("wedding ring", "stock market", "passport", "chess", "yoga", "accordion", "toilet flush", "skyscraper")
+SMOOTHING_SECONDS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
+
+
+@dataclass
+class Item:
+    """One source: its segments' embeddings and the index of its label."""
+
+    name: str
+    segments: list[Segment]
+    embeddings: dict[Modality, Embeddings]
+    label: int
+
+
+class Encoders:
+    """The default encoders, on one thread."""
+
+    def __init__(self) -> None:
+        self.audio, self.text, self.video = YamNet(), MiniLM(), EfficientNetLite0()
+        self.by_modality: dict[Modality, Encoder] = {"audio": self.audio, "text": self.text, "video": self.video}
+        for encoder in self.by_modality.values():
+            encoder.setup()
+
+    def item(self, path: Path, label: int = -1) -> Item:
+        """A file, decoded and encoded."""
+        with SegmentReader(str(path), DecodeOptions()) as reader:
+            segments = list(reader)
+        embeddings = {m: e.encode([s.only(m) for s in segments]) for m, e in self.by_modality.items()}
+        return Item(path.name, segments, embeddings, label)
+
+    def fusion(self, labels: Sequence[str], smoothing_seconds: float = 0.0) -> ZeroShotFusion:
+        vocabulary = build_vocabulary(
+            labels,
+            self.text.embed,
+            picture_classes=self.video.descriptions,
+            sound_classes=self.audio.classes,
+        )
+        return ZeroShotFusion(vocabulary, smoothing_seconds=smoothing_seconds)
+
+
+def fuse(fusion: ZeroShotFusion, items: Sequence[Item], use: Iterable[Modality] = MODALITIES) -> Fused:
+    """Items one after the other as one source [1, T, ...]: what one ends with, the next has to get over."""
+    present = torch.zeros(1, sum(len(i.segments) for i in items), len(MODALITIES), dtype=torch.bool)
+    inputs: dict[Modality, Tensor] = {}
+    for m, modality in enumerate(MODALITIES):
+        made = [item.embeddings[modality] for item in items]
+        values = [e.tags if e.tags.shape[1] else e.vectors for e in made]
+        inputs[modality] = torch.from_numpy(np.concatenate(values))[None]
+        if modality in use:
+            present[0, :, m] = torch.from_numpy(np.concatenate([e.present for e in made]))
+    lengths = [s.end_seconds - s.start_seconds for item in items for s in item.segments]
+    ends = torch.tensor(lengths, dtype=torch.float64).cumsum(0)[None]
+    starts = ends - torch.tensor(lengths, dtype=torch.float64)
+    with torch.inference_mode():
+        fused, _ = fusion.forward(inputs, present, starts, ends)
+    return fused
+
+
+def table(encoders: Encoders, name: str, items: list[Item], labels: Sequence[str]) -> None:
+    """Rows of the table for a set, without and with distractors."""
+    truth = torch.tensor([item.label for item in items for _ in item.segments])
+    counts = torch.tensor(np.concatenate([_anything(item) for item in items]))
+    unrelated = fuse(encoders.fusion(UNRELATED), items)
+    wrong = _percent((unrelated.other[0] > unrelated.scores[0].amax(-1))[counts])
+    for extra in ((), tuple(d for d in DISTRACTORS if d not in labels)):
+        fused = fuse(encoders.fusion([*labels, *extra]), items)
+        alone = fused.by_modality[0]
+        ways: dict[str, Tensor] = {m: alone[:, i] for i, m in enumerate(MODALITIES)}
+        ways["50/50"] = (ways["audio"] + ways["video"]) / 2
+        ways["fused"] = fused.scores[0]
+        top = {
+            way: _percent(((scores.argmax(-1) == truth) & (scores.amax(-1) > 0))[counts])
+            for way, scores in ways.items()
+        }
+        right = _percent((fused.other[0] > fused.scores[0].amax(-1))[counts])
+        print(
+            f"{name:24} {len(labels) + len(extra):6} {int(counts.sum()):8} {top['video']:>8} {top['audio']:>6} "
+            f"{top['50/50']:>6} {top['fused']:>6} {right:>6} {wrong:>6}"
+        )
+
+
+def smoothing(encoders: Encoders, items: list[Item], labels: Sequence[str]) -> None:
+    """Top-1 with each time constant, when every item follows one of another label."""
+    order = sorted(
+        range(len(items)), key=lambda i: (sum(it.label == items[i].label for it in items[:i]), items[i].label)
+    )
+    stream = [items[i] for i in order]
+    truth = torch.tensor([item.label for item in stream for _ in item.segments])
+    for seconds in SMOOTHING_SECONDS:
+        fused = fuse(encoders.fusion([*labels, *DISTRACTORS], seconds), stream)
+        print(f"smoothing {seconds:4} s  top-1 {_percent(fused.scores[0].argmax(-1) == truth)}")
+
+
+def clips(encoders: Encoders, paths: Sequence[Path], labels: Sequence[str]) -> None:
+    """What comes out for whole clips, the best labels by their mean score."""
+    fusion = encoders.fusion(labels, smoothing_seconds=1.5)
+    for path in paths:
+        fused = fuse(fusion, [encoders.item(path)])
+        mean = fused.scores[0].mean(0)
+        best = ", ".join(f"{fusion.labels[i]} {mean[i]:.2f}" for i in mean.argsort(descending=True)[:4].tolist())
+        print(f"{path.name:32} {best}, other {fused.other.mean():.2f}")
+
+
+def esc10(encoders: Encoders, folder: Path) -> tuple[list[Item], list[str]]:
+    rows = _rows(folder / "labels.csv")
+    labels = sorted({row["label"] for row in rows})
+    return [encoders.item(folder / row["path"], labels.index(row["label"])) for row in rows], labels
+
+
+def drone_av(encoders: Encoders, folder: Path) -> tuple[list[Item], list[str]]:
+    rows = _rows(folder / "labels.csv")
+    labels = sorted({row["label"].lower() for row in rows})
+    return [encoders.item(folder / row["path"], labels.index(row["label"].lower())) for row in rows], labels
+
+
+def stamps(encoders: Encoders, folder: Path) -> tuple[list[Item], list[str]]:
+    """Named pictures with the sound that belongs to each; the folder that a stamp lies in is its label."""
+    names = {"birds": "bird", "amphibians": "frog", "cats": "cat", "dogs": "dog", "equines": "horse", "bovines": "cow"}
+    names |= {"apes": "monkey", "insects": "insect", "string": "string instrument", "brass": "brass instrument"}
+    names |= {"wind": "wind instrument", "percussion": "drum", "emergency": "emergency vehicle", "flight": "aircraft"}
+    names |= {"locomotive": "train", "auto": "car", "cycle": "bicycle", "ship": "boat", "farming": "tractor"}
+    labels = sorted(set(names.values()))
+    items = []
+    for picture in sorted(folder.rglob("*.png")):
+        kind = picture.parent.parent.name if picture.parent.name == "cartoon" else picture.parent.name
+        sound = picture.with_suffix(".ogg")
+        if kind in names and sound.exists():
+            item = encoders.item(sound, labels.index(names[kind]))
+            shown = encoders.item(picture).embeddings["video"]
+            rows = np.zeros(len(item.segments), np.intp)
+            item.embeddings["video"] = Embeddings("video", shown.vectors[rows], shown.tags[rows], shown.present[rows])
+            items.append(item)
+    return items, labels
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _anything(item: Item) -> list[bool]:
+    """Segments in which any modality is there: silence has no label."""
+    heard, seen = item.embeddings["audio"].present, item.embeddings["video"].present
+    return [bool(either) for either in heard | seen]
+
+
+def _percent(hits: Tensor) -> str:
+    return f"{100 * hits.float().mean():.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("media", type=Path, help="folder with esc10, drone_av and media")
+    parser.add_argument("--stamps", type=Path, help="folder of TuxPaint's stamps")
+    parser.add_argument("--labels", action="append", help="also: what these labels make of the real clips; repeatable")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    encoders = Encoders()
+    print("set                      labels segments  picture  sound  50/50  fused  right  wrong")
+    heard, heard_labels = esc10(encoders, arguments.media / "esc10")
+    table(encoders, "ESC-10", heard, heard_labels)
+    table(encoders, "drone_av", *drone_av(encoders, arguments.media / "drone_av"))
+    if arguments.stamps:
+        table(encoders, "TuxPaint stamps", *stamps(encoders, arguments.stamps))
+    smoothing(encoders, heard, heard_labels)
+    real = sorted((arguments.media / "media" / "real").iterdir())
+    for labels in [",".join(GENERAL_LABELS), *(arguments.labels or [])]:
+        print(f"\n{labels[:110]}")
+        clips(encoders, real, labels.split(","))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""streammm says what is seen, heard and said, segment by segment, in video files.
+
+import streammm
+
+for row in streammm.classify("talk.mp4", labels=["speech", "music", "applause"]):
+    print(row.start_seconds, row.labels[0])
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streammm.pipeline import classify as classify
+
+__version__ = version("streammm")
+__all__ = ["__version__", "classify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "classify":  # loaded on first use: torch takes seconds to import
+        from streammm.pipeline import classify
+
+        return classify
+    raise AttributeError(f"module 'streammm' has no attribute {name!r}")

@@ -1,0 +1,99 @@
+"""Configuration -> the parts of the pipeline. The only module that knows both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from streammm.config import Config, seconds
+from streammm.errors import ConfigError
+from streammm.media.decode import DecodeOptions
+from streammm.media.segmenter import Windows
+from streammm.types import MODALITIES, Modality
+
+if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do not need it
+    from streammm.classifier import Classifier
+    from streammm.encoders.base import Encoder
+    from streammm.fusion.vocabulary import Vocabulary
+
+
+def used_modalities(config: Config) -> tuple[Modality, ...]:
+    """The modalities that count: those whose weight is above 0."""
+    return tuple(m for m in MODALITIES if config.fusion.weights[m] > 0)
+
+
+def decode_options(config: Config) -> DecodeOptions:
+    """How to decode and cut, in the pictures that the configured image encoder wants."""
+    segment = config.segment
+    return DecodeOptions(
+        windows=Windows(
+            seconds(segment.length_seconds),
+            seconds(segment.hop_seconds or segment.length_seconds),
+            seconds(segment.frames_per_second),
+        ),
+        threads=config.decode.threads or 1,
+        max_pixels=config.decode.max_pixels,
+    )
+
+
+def make_encoder(config: Config, modality: Modality) -> Encoder:
+    """The encoder of a modality, not yet set up.
+
+    Raises:
+        ConfigError: there is no encoder of that name for that modality.
+    """
+    from streammm.encoders import ENCODERS
+
+    name = getattr(config.encoders, modality)
+    if name not in ENCODERS:
+        raise ConfigError(f"encoders.{modality}: there is no encoder {name!r}; there are {', '.join(sorted(ENCODERS))}")
+    runtime = config.runtime
+    encoder: Encoder = ENCODERS[name](
+        runtime=runtime.backend, device=runtime.device, precision=runtime.precision, threads=runtime.threads
+    )
+    if encoder.modality != modality:
+        raise ConfigError(f"encoders.{modality}: {name} is an encoder of {encoder.modality}, not of {modality}")
+    return encoder
+
+
+def make_vocabulary(config: Config, text_encoder: Any) -> Vocabulary:
+    """The labels of the configuration, worded for every modality by the encoder that reads text.
+
+    Raises:
+        ConfigError: a label cannot be used.
+    """
+    from streammm.encoders.audio import audioset_classes
+    from streammm.encoders.image import imagenet_classes
+    from streammm.fusion.vocabulary import GENERAL_LABELS, build_vocabulary
+
+    return build_vocabulary(
+        GENERAL_LABELS if config.labels is None else config.labels,
+        text_encoder.embed,
+        picture_classes=imagenet_classes()[1],
+        sound_classes=audioset_classes(),
+    )
+
+
+def make_classifier(config: Config, vocabulary: Vocabulary) -> Classifier:
+    """Fusion and row format for a vocabulary."""
+    from streammm.classifier import Classifier
+    from streammm.fusion.model import ZeroShotFusion
+
+    fusion = ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds)
+    return Classifier(fusion, model_name(config), config.output.top_labels)
+
+
+def model_name(config: Config) -> str:
+    """Names all that the numbers in a row depend on: the encoders, and a digest of the settings that matter."""
+    encoders = "+".join(getattr(config.encoders, m) for m in ("video", "audio", "text") if m in used_modalities(config))
+    matters = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion"})
+    matters["precision"] = config.runtime.precision
+    digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
+    return f"{encoders}:{digest[:8]}"
+
+
+def num_decoders(config: Config, num_sources: int, cores: int | None = None) -> int:
+    """How many decode workers to make where nothing is set: one a core, at most one a source."""
+    return config.engine.decoders or max(1, min(num_sources, cores or os.cpu_count() or 1))

@@ -1,0 +1,210 @@
+"""The command line: `streammm run`, `probe`, `models`, `config`."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from streammm.config import Config, keys, load
+from streammm.errors import ConfigError, SourceError, StreammmError
+from streammm.types import Classification, SourceReport
+
+if TYPE_CHECKING:
+    from streammm.sinks.console import ConsoleReport
+    from streammm.sinks.files import RunFiles
+    from streammm.sinks.jsonl import JsonLines
+
+OK, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="streammm",
+    help="Says what is seen, heard and said, segment by segment, in video files.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_out = Console()
+_err = Console(stderr=True)
+
+
+def main() -> None:
+    """Entry point of the `streammm` command."""
+    try:
+        app(_join_ray(sys.argv[1:]))
+    except StreammmError as error:
+        _err.print(Text.assemble(("error", "bold red"), f" {error}"), soft_wrap=True)
+        sys.exit(MISTAKE)
+    except BrokenPipeError:  # the reader of our standard output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(OK)
+
+
+def _join_ray(arguments: list[str]) -> list[str]:
+    """Lets --ray stand alone or before an address: what follows it is an address only if it looks like one."""
+    joined: list[str] = []
+    for i, argument in enumerate(arguments):
+        if i and joined and joined[-1] == "--ray=" + argument:
+            continue
+        if argument != "--ray":
+            joined.append(argument)
+            continue
+        following = arguments[i + 1] if i + 1 < len(arguments) else ""
+        is_address = re.fullmatch(r"auto|local|(ray://)?[\w.-]+:\d+", following) and not Path(following).exists()
+        joined.append(f"--ray={following if is_address else os.environ.get('RAY_ADDRESS', 'local')}")
+    return joined
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from streammm import __version__
+
+        typer.echo(f"streammm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Files, directories or patterns.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as segment.length_seconds=4.")
+]
+
+
+@app.command()
+def run(
+    sources: Sources,
+    labels: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="What to look and listen for, in any words.")
+    ] = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|FILE.jsonl|-",
+            help="Run directory, file of rows, or - for rows on standard output. Default: runs/TIME.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="[ADDRESS]", help="Work on Ray: alone starts one here, an address joins a cluster."),
+    ] = None,
+) -> None:
+    """Classify files segment by segment."""
+    from streammm.media.source import expand
+    from streammm.sinks.console import ConsoleReport
+    from streammm.sinks.files import RunFiles
+    from streammm.sinks.jsonl import JsonLines
+    from streammm_workers import driver
+
+    config = load(config_file, settings or (), labels=tuple(labels.split(",")) if labels is not None else None)
+    names = list(expand(sources))
+    if not names:
+        raise ConfigError(f"no media files in {', '.join(sources)}")
+    with ExitStack() as stack:
+        sink: RunFiles | JsonLines
+        if out == "-":
+            sink = JsonLines(sys.stdout)
+        else:
+            place = Path(out) if out is not None else Path("runs", time.strftime("%Y%m%d-%H%M%S"))
+            sink = stack.enter_context(RunFiles(place, config.to_yaml()))
+        report = ConsoleReport(_err, names)
+        stack.callback(report.close)
+        interrupted = False
+        try:
+            driver.run(config, names, _Observer(sink, report), ray)
+        except KeyboardInterrupt:
+            interrupted = True
+    if out != "-":
+        _out.print(report.table())
+        _out.print()
+        where = f"; rows are in {sink.results}" if isinstance(sink, RunFiles) else ""
+        _out.print(report.summary() + where, highlight=False, soft_wrap=True)
+    if interrupted:
+        _err.print("[bold yellow]interrupted[/] rows made so far are kept")
+        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(SOME_FAILED if report.num_failed else OK)
+
+
+class _Observer:
+    """Passes what a run tells to the sink and the terminal."""
+
+    def __init__(self, sink: RunFiles | JsonLines, report: ConsoleReport) -> None:
+        self._sink = sink
+        self._report = report
+
+    def rows(self, rows: Sequence[Classification]) -> None:
+        self._sink.write(rows)
+        self._report.rows(rows)
+
+    def finished(self, report: SourceReport) -> None:
+        self._report.finished(report)
+
+    def failed(self, error: SourceError, num_rows: int) -> None:
+        self._sink.write_failure(error)
+        self._report.failed(error)
+
+
+@app.command()
+def probe(sources: Sources) -> None:
+    """Show what is in files: containers, streams, duration, captions."""
+    from streammm.media.probe import probe as look
+    from streammm.media.source import expand
+
+    num_failed = 0
+    for name in expand(sources):
+        try:
+            found = look(name)
+        except SourceError as error:
+            num_failed += 1
+            _err.print(Text.assemble(("unreadable", "bold yellow"), f" {error}"), soft_wrap=True)
+        else:
+            _out.print(Text(name, style="bold"), soft_wrap=True)
+            for what, text in found.lines():
+                _out.print(f"  {what:<10} {text}", highlight=False, soft_wrap=True, markup=False)
+    raise typer.Exit(SOME_FAILED if num_failed else OK)
+
+
+@app.command()
+def models() -> None:
+    """List the encoders: what each works on, its size, its licence and whether its weights are installed."""
+    from streammm.encoders.weights import MODELS
+
+    for model in MODELS.values():
+        installed = "" if model.is_installed else "  [bold yellow]not installed[/]"
+        _out.print(
+            f"[bold]{model.name}[/]  {model.modality}, {model.title}{installed}", highlight=False, soft_wrap=True
+        )
+        size = f"{model.num_parameters / 1e6:.1f} million parameters, {model.size_bytes / 1e6:.1f} MB"
+        _out.print(f"  {size}, from the package {model.distribution}", highlight=False, soft_wrap=True)
+        _out.print(f"  licence: {model.licence}. {model.licence_note}", style="dim", highlight=False, soft_wrap=True)
+
+
+@app.command(name="config")
+def show_config(config_file: ConfigFile = None, settings: Settings = None, explain: bool = False) -> None:
+    """Print the resolved configuration; with --explain, what each key means."""
+    config = load(config_file, settings or ())
+    if not explain:
+        typer.echo(config.to_yaml(), nl=False)
+        return
+    for key, description in keys(Config).items():
+        _out.print(f"[bold]{key}[/]\n    {description}", highlight=False)

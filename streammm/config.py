@@ -1,0 +1,229 @@
+"""Configuration: YAML and ``a.b=c`` settings -> one frozen, checked value. Knows no classes of the pipeline."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from streammm.errors import ConfigError
+from streammm.types import MODALITIES, Modality
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class SegmentConfig(_Section):
+    """How sources are cut into segments."""
+
+    length_seconds: Positive = Field(2.0, description="Length of a segment.")
+    hop_seconds: Positive | None = Field(
+        None,
+        description="From one segment's start to the next; below the length they overlap. Default: the length.",
+    )
+    frames_per_second: Positive = Field(
+        2.0, description="Pictures looked at a second, each the one shown mid-interval."
+    )
+
+    @model_validator(mode="after")
+    def _hop_fits(self) -> Self:
+        if self.hop_seconds is not None and self.hop_seconds > self.length_seconds:
+            raise ValueError(f"hop_seconds {self.hop_seconds} must not exceed length_seconds {self.length_seconds}")
+        return self
+
+
+class DecodeConfig(_Section):
+    """How media is decoded."""
+
+    threads: Count | None = Field(
+        None, description="Threads a video decoder may use. Default: the cores divided among the decode workers."
+    )
+    max_pixels: Count = Field(100_000_000, description="A picture with more pixels than this is refused, not decoded.")
+
+
+class EncodersConfig(_Section):
+    """Which model looks, which listens and which reads; `streammm models` lists them."""
+
+    video: str = Field("efficientnet_lite0", description="Looks at the pictures.")
+    audio: str = Field("yamnet", description="Listens to the sound.")
+    text: str = Field("minilm", description="Reads subtitles and captions, and the names of the labels.")
+
+
+class RuntimeConfig(_Section):
+    """What the encoders run on."""
+
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="auto: torch on a GPU; on a CPU OpenVINO where it is installed, else torch."
+    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="Arithmetic; auto is fp32 on a CPU.")
+    threads: Count = Field(1, description="Threads each encoder may use on a CPU.")
+
+
+class FusionConfig(_Section):
+    """How picture, sound and text become one answer."""
+
+    weights: dict[Modality, Annotated[float, Field(ge=0)]] = Field(
+        {"video": 1.0, "audio": 1.0, "text": 1.0},
+        description="How much each modality counts before its reliability in a segment is known. 0 leaves it out.",
+    )
+    smoothing_seconds: Annotated[float, Field(ge=0)] = Field(
+        2.0, description="Time constant of the smoothing over time; 0 judges every segment by itself."
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _complete(cls, weights: dict[Modality, float]) -> dict[Modality, float]:
+        complete: dict[Modality, float] = {m: weights.get(m, 1.0) for m in MODALITIES}
+        if not any(complete.values()):
+            raise ValueError("at least one modality needs a weight above 0")
+        return complete
+
+
+class OutputConfig(_Section):
+    """What a row holds."""
+
+    top_labels: Count = Field(10, description="How many labels a row lists, best first, fused and per modality.")
+
+
+class EngineConfig(_Section):
+    """How the work is spread; the defaults fit one machine, and the rows never depend on any of it."""
+
+    decoders: Count | None = Field(
+        None, description="Decode workers per shard. Default: one a core, at most one a source."
+    )
+    sources_in_flight: Count | None = Field(
+        None, description="Sources a shard works on at once. Default: two a decoder."
+    )
+    chunk_segments: Count = Field(4, description="Segments a decode worker hands over at once; the first are fewer.")
+    chunks_in_flight: Count = Field(3, description="Chunks of one source that may be under way: what bounds memory.")
+    batch_segments: Count = Field(8, description="Segments, of any sources, that an encoder is given at once.")
+    max_attempts: Count = Field(
+        3, description="How often in a row a worker may die on a source before it is quarantined."
+    )
+
+
+class RayConfig(_Section):
+    """How the work is spread over a Ray cluster; used with --ray only."""
+
+    shards: Count | None = Field(None, description="Shards. Default: one a GPU, without GPUs one a node.")
+    gpus_per_shard: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="GPUs a shard's encoders share. Default: 1 where the cluster has GPUs, else 0."
+    )
+    start_timeout_seconds: Positive = Field(120.0, description="How long to wait for the cluster to place the workers.")
+
+
+class Config(_Section):
+    """Everything that can be set. Every key has a default; a file or --set names only what differs."""
+
+    labels: tuple[str, ...] | None = Field(None, description="What to look and listen for. Default: a general list.")
+    segment: SegmentConfig = SegmentConfig()
+    decode: DecodeConfig = DecodeConfig()
+    encoders: EncodersConfig = EncodersConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    fusion: FusionConfig = FusionConfig()
+    output: OutputConfig = OutputConfig()
+    engine: EngineConfig = EngineConfig()
+    ray: RayConfig = RayConfig()
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _split(cls, labels: Any) -> Any:
+        return labels.split(",") if isinstance(labels, str) else labels
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, which `load` reads back to an equal value."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def seconds(value: float) -> Fraction:
+    """A setting as the decimal number that was typed: 0.1 s is a tenth, not the nearest binary fraction."""
+    return Fraction(str(value))
+
+
+def load(path: Path | None = None, settings: Iterable[str] = (), **overrides: Any) -> Config:
+    """Reads a configuration file, applies ``a.b=c`` settings (values in YAML) and then keyword overrides.
+
+    Raises:
+        ConfigError: a file that cannot be read, a key that does not exist (with the nearest that does), a bad value.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        values = _read(path)
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"a setting has the form key=value, such as segment.length_seconds=4, got {setting!r}")
+        _put(values, key.strip().split("."), _parse(text, setting), setting)
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration {path} is not YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"the configuration {path} must be a mapping of keys, got {type(values).__name__}")
+    return values
+
+
+def _parse(text: str, setting: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value in {setting!r} is not YAML") from error
+
+
+def _put(values: dict[str, Any], keys: list[str], value: Any, setting: str) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{setting!r}: {key} is a value, it has no keys of its own")
+    values[keys[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "configuration"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown key {where}{_nearest(where)}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {message[:1].lower() + message[1:]}, got {problem['input']!r}")
+    return "\n".join(lines)
+
+
+def _nearest(key: str) -> str:
+    close = difflib.get_close_matches(key, list(keys(Config)), n=1, cutoff=0.4)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def keys(section: type[BaseModel], prefix: str = "") -> Mapping[str, str]:
+    """Every key with its description, in order; sections are gone into."""
+    found: dict[str, str] = {}
+    for name, info in section.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= keys(kind, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = info.description or ""
+    return found

@@ -1,0 +1,110 @@
+"""The picture encoder: frames in, ImageNet scores and features out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from streammm.encoders.base import FrameSpec, present, spread
+from streammm.encoders.cache import cached
+from streammm.encoders.efficientnet import (
+    IMAGE_PIXELS,
+    NUM_CLASSES,
+    NUM_FEATURES,
+    EfficientNetLite,
+    fold_batch_norm,
+)
+from streammm.encoders.openvino_cpu import code_digest
+from streammm.encoders.placement import Placement
+from streammm.encoders.runtime import Compiled, compile_net
+from streammm.encoders.weights import EFFICIENTNET_LITE0_FILE, MODELS, package_file
+from streammm.errors import EncodeError
+from streammm.types import Embeddings, Modality, Segment
+
+_SAME_FIRST_LEMMA = {
+    "n02012849": "crane (bird)",
+    "n03126707": "crane (machine)",
+    "n03710637": "maillot (tights)",
+    "n03710721": "maillot (swimsuit)",
+}
+
+
+class EfficientNetLite0:
+    """EfficientNet-Lite0 over every frame; a segment gets the mean of its frames.
+
+    ``Embeddings.tags`` are the probabilities of the 1,000 ImageNet classes, ``vectors`` the pooled features.
+    ``descriptions`` says of each class what it is, as "lemmas: definition" after WordNet; like ``classes`` it is
+    empty until ``setup``.
+    """
+
+    name = "efficientnet_lite0"
+    modality: Modality = "video"
+    dim = NUM_FEATURES
+    frame_spec = FrameSpec(shorter_side=256, crop=IMAGE_PIXELS)
+
+    def __init__(
+        self, *, runtime: str = "auto", device: str = "auto", precision: str = "auto", threads: int = 1
+    ) -> None:
+        self.classes: tuple[str, ...] = ()
+        self.descriptions: tuple[str, ...] = ()
+        self.placement = Placement(runtime, device, precision, threads)
+        self._run: Compiled | None = None
+
+    def setup(self) -> None:
+        if self._run is not None:
+            return
+        self.classes, self.descriptions = imagenet_classes()
+        model = MODELS[self.name]
+        path = model.file(EFFICIENTNET_LITE0_FILE)
+        sha256 = model.files[EFFICIENTNET_LITE0_FILE]
+
+        def make_net() -> EfficientNetLite:
+            net = EfficientNetLite()
+            state = cached(
+                self.name,
+                sha256,
+                lambda: fold_batch_norm(torch.load(path, map_location="cpu", weights_only=True)),
+            )
+            net.load_state_dict(state)
+            return net
+
+        example = torch.zeros((1, IMAGE_PIXELS, IMAGE_PIXELS, 3), dtype=torch.uint8)
+        self._run = compile_net(make_net, example, self.placement, key=sha256 + code_digest(EfficientNetLite))
+
+    def encode(self, segments: Sequence[Segment]) -> Embeddings:
+        if self._run is None:
+            raise EncodeError(f"{self.name}: encode was called before setup")
+        rows = present(segments, self.modality)
+        groups = [segment.frames for segment, is_present in zip(segments, rows, strict=True) if is_present]
+        for frames in groups:
+            if frames.shape[1:] != (IMAGE_PIXELS, IMAGE_PIXELS, 3):
+                raise ValueError(f"{self.name} takes frames [T, {IMAGE_PIXELS}, {IMAGE_PIXELS}, 3], got {frames.shape}")
+        tags = np.zeros((len(groups), NUM_CLASSES), np.float32)
+        vectors = np.zeros((len(groups), NUM_FEATURES), np.float32)
+        for i, (probabilities, features) in enumerate(self._run(groups)):
+            tags[i] = probabilities.mean(0)
+            vectors[i] = features.mean(0)
+        return spread(self.modality, rows, vectors, tags)
+
+
+def imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and descriptions of the 1,000 ImageNet classes, from the data files of timm.
+
+    A name is the first lemma of the class's WordNet synset, save for two pairs of classes that share theirs. A
+    description is all lemmas, a colon, and the definition.
+
+    Raises:
+        ConfigError: timm is not installed.
+    """
+    synsets = _info("imagenet_synsets.txt").split()
+    lemmas = dict(line.split("\t", 1) for line in _info("imagenet_synset_to_lemma.txt").splitlines())
+    definitions = dict(line.split("\t", 1) for line in _info("imagenet_synset_to_definition.txt").splitlines())
+    names = tuple(_SAME_FIRST_LEMMA.get(synset) or lemmas[synset].split(", ")[0] for synset in synsets)
+    return names, tuple(f"{lemmas[synset]}: {definitions[synset]}" for synset in synsets)
+
+
+def _info(name: str) -> str:
+    path = package_file("timm", f"data/_info/{name}", distribution="timm", needed_by="EfficientNet-Lite0")
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,128 @@
+"""A torch net on OpenVINO: converted once, then read from the user's cache.
+
+Converting means tracing, which takes far longer than reading the result back. What is kept is found again only with
+the same weights, the same code of the net and the same versions of torch and OpenVINO.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import inspect
+import json
+import logging
+import shutil
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from streammm.encoders.cache import cache_folder
+from streammm.encoders.placement import Placement
+from streammm.errors import ConfigError
+
+_FORMAT = 1
+"""Part of every name: raise it when the conversion itself changes."""
+
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+_tracing = threading.Lock()
+"""Torch traces one net at a time."""
+
+_log = logging.getLogger(__name__)
+
+
+def compile_on_cpu(
+    make_net: Callable[[], nn.Module], example: Tensor, placement: Placement, num_free_axes: int, key: str
+) -> Callable[[npt.NDArray[Any]], tuple[npt.NDArray[np.float32], ...]]:
+    """A function that runs the net on a contiguous array; ``make_net`` is called only if there is nothing to read.
+
+    Raises:
+        ConfigError: the CPU cannot do the precision.
+    """
+    openvino: Any = importlib.import_module("openvino")  # optional, and without types
+    core = openvino.Core()
+    if placement.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise ConfigError("precision bf16: this CPU has none for openvino; choose fp32")
+    folder = cache_folder() / f"openvino-{_digest(key, example, num_free_axes, openvino.__version__)}"
+    model = _read(core, folder)
+    if model is None:
+        model = _convert(openvino, make_net(), example, num_free_axes)
+        _write(openvino, model, folder)
+    options = {
+        "INFERENCE_NUM_THREADS": placement.threads,
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[placement.precision],
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    request = core.compile_model(model, "CPU", options).create_infer_request()
+    return lambda array: tuple(request.infer([array], share_inputs=True).to_tuple())
+
+
+def code_digest(net: type[nn.Module]) -> str:
+    """Digest of the module that defines a net: what is converted from it is stale when this changes."""
+    return hashlib.sha256(inspect.getsource(sys.modules[net.__module__]).encode()).hexdigest()
+
+
+def _digest(key: str, example: Tensor, num_free_axes: int, version: str) -> str:
+    parts = [_FORMAT, key, list(example.shape), str(example.dtype), num_free_axes, torch.__version__, version]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _convert(openvino: Any, net: nn.Module, example: Tensor, num_free_axes: int) -> Any:
+    with warnings.catch_warnings(), _tracing:
+        warnings.simplefilter("ignore")  # torch says that tracing is deprecated: OpenVINO's converter does it
+        model = openvino.convert_model(net.eval().requires_grad_(False), example_input=example)
+    model.reshape([*[-1] * num_free_axes, *example.shape[num_free_axes:]])
+    return model
+
+
+def _read(core: Any, folder: Path) -> Any:
+    """The model kept in a folder, or None where there is none or it is damaged."""
+    try:
+        expected = (folder / "sha256").read_text()
+        if expected == _files_digest(folder):
+            return core.read_model(folder / "model.xml")
+        _log.warning("cached model %s is damaged, converting it anew", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    except FileNotFoundError:
+        pass
+    except (OSError, RuntimeError) as error:
+        _log.warning("cached model %s cannot be read (%s), converting it anew", folder, error)
+    return None
+
+
+def _write(openvino: Any, model: Any, folder: Path) -> None:
+    """Keeps a model: all of it under its name, or nothing. Several processes may do so at once."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix="openvino-"))
+    except OSError as error:
+        _log.warning("cannot write to the cache (%s); the next start will take as long as this one", error)
+        return
+    try:
+        openvino.save_model(model, temporary / "model.xml", compress_to_fp16=False)
+        (temporary / "sha256").write_text(_files_digest(temporary))
+        with contextlib.suppress(FileExistsError):
+            temporary.rename(folder)
+    except (OSError, RuntimeError) as error:
+        if not folder.is_dir():
+            _log.warning("cannot write to the cache (%s); the next start will take as long as this one", error)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _files_digest(folder: Path) -> str:
+    digests = []
+    for name in ("model.xml", "model.bin"):
+        with (folder / name).open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return "\n".join(digests)

@@ -1,0 +1,75 @@
+"""The choice of runtime, device and precision: what was asked for in, what this machine will do out.
+
+It is made here and nowhere else; ``runtime.py`` carries it out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+
+from streammm.errors import ConfigError
+
+Runtime = Literal["auto", "torch", "openvino"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What runs a net, where, how exactly, and with how many threads of a CPU.
+
+    Raises:
+        ValueError: a value that is none of the choices.
+    """
+
+    runtime: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.runtime not in get_args(Runtime):
+            raise ValueError(f"runtime must be one of {get_args(Runtime)}, got {self.runtime!r}")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision must be one of {get_args(Precision)}, got {self.precision!r}")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device must be auto, cpu, cuda or cuda:<number>, got {self.device!r}")
+        if self.threads < 1:
+            raise ValueError(f"threads must be at least 1, got {self.threads}")
+
+    def resolved(self) -> Placement:
+        """The same with every ``auto`` decided for this machine.
+
+        A GPU is taken where there is one; on a CPU, OpenVINO where it is installed. The precision is fp32 wherever
+        it is not asked for otherwise, because a shorter one changes scores.
+
+        Raises:
+            ConfigError: this machine cannot do what was asked for.
+        """
+        device = self.device
+        if device == "auto":
+            device = "cuda" if self.runtime != "openvino" and torch.cuda.is_available() else "cpu"
+        on_cpu = device == "cpu"
+        runtime = self.runtime
+        if runtime == "auto":
+            runtime = "openvino" if on_cpu and importlib.util.find_spec("openvino") else "torch"
+        precision = "fp32" if self.precision == "auto" else self.precision
+
+        if not on_cpu and not _has_cuda(device):
+            raise ConfigError(f"device {device} is not there: torch sees {torch.cuda.device_count()} CUDA devices")
+        if not on_cpu and runtime == "openvino":
+            raise ConfigError(f"runtime openvino runs on device cpu only, got {device}")
+        if on_cpu and precision == "fp16":
+            raise ConfigError("precision fp16 needs a CUDA device; on a CPU choose fp32 or bf16")
+        if runtime == "openvino" and importlib.util.find_spec("openvino") is None:
+            raise ConfigError("runtime openvino is not installed; run: pip install openvino, or choose torch")
+        return replace(self, runtime=runtime, device=device, precision=precision)
+
+
+def _has_cuda(device: str) -> bool:
+    number = int(device.partition(":")[2] or 0)
+    return torch.cuda.is_available() and number < torch.cuda.device_count()

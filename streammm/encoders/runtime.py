@@ -1,0 +1,140 @@
+"""Where a net runs: a torch module in, a callable from arrays to arrays out.
+
+Encoders only hand over their nets; ``placement.py`` has decided where they run.
+Items come in groups, and a group's result does not depend on the groups beside it. On a CPU each group is run by
+itself. On a GPU, where that would be slow, groups are joined and cut into batches of one fixed size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from streammm.encoders.openvino_cpu import compile_on_cpu
+from streammm.encoders.placement import Placement
+from streammm.errors import EncodeError
+
+Items = npt.NDArray[Any] | Tensor
+"""The items of one group, [N, ...]."""
+Outputs = tuple[npt.NDArray[np.float32], ...]
+"""One array for each output of the net, float32 [N, ...]."""
+
+CPU_CHUNK = 8
+GPU_BATCH = 32
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Compiled(Protocol):
+    """A net that is ready to run, on the resolved ``placement``."""
+
+    placement: Placement
+
+    def __call__(self, groups: Sequence[Items]) -> list[Outputs]:
+        """The net's outputs for each group of items; used by one thread at a time.
+
+        Raises:
+            EncodeError: the runtime failed.
+        """
+        ...
+
+
+def compile_net(
+    make_net: Callable[[], nn.Module], example: Tensor, placement: Placement, *, key: str, num_free_axes: int = 1
+) -> Compiled:
+    """A callable that runs a net.
+
+    On torch and a CPU this sets torch's number of threads for the whole process.
+
+    Args:
+        make_net: makes the net with its weights; not called where a converted copy of it is at hand.
+        example: an input of the right dtype and shape.
+        key: names the weights and the code of the net, for converted copies to be found by.
+        num_free_axes: how many leading axes of the input may have any size.
+
+    Raises:
+        ConfigError: this machine cannot do what ``placement`` asks for.
+    """
+    placement = placement.resolved()
+    if placement.runtime == "openvino":
+        run = compile_on_cpu(make_net, example, placement, num_free_axes, key)
+        return PerGroup(lambda items: run(np.ascontiguousarray(items)), placement)
+    net = make_net().eval().requires_grad_(False)
+    net = net.to(placement.device, _DTYPES[placement.precision]).to(memory_format=torch.channels_last)
+    if placement.device != "cpu":
+        return FixedBatches(net, placement)
+    torch.set_num_threads(placement.threads)
+
+    def infer(items: Items) -> Outputs:
+        with torch.inference_mode():
+            return tuple(output.numpy() for output in _outputs(net(torch.as_tensor(items))))
+
+    return PerGroup(infer, placement)
+
+
+class PerGroup:
+    """Runs each group by itself, in chunks of at most 8 items: no shape depends on another group."""
+
+    def __init__(self, infer: Callable[[Items], Outputs], placement: Placement) -> None:
+        self.placement = placement
+        self._infer = infer
+
+    def __call__(self, groups: Sequence[Items]) -> list[Outputs]:
+        try:
+            return [self._run(group) for group in groups]
+        except RuntimeError as error:
+            raise EncodeError(f"{self.placement.runtime} failed: {error}") from error
+
+    def _run(self, group: Items) -> Outputs:
+        chunks = [self._infer(group[i : i + CPU_CHUNK]) for i in range(0, len(group), CPU_CHUNK)]
+        return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
+
+
+class FixedBatches:
+    """Joins all groups and runs batches of one size, the last one filled up with zeros.
+
+    Kernels are chosen by shape, so that one shape means one order of summation whoever is in the batch.
+    """
+
+    def __init__(self, net: nn.Module, placement: Placement, batch: int = GPU_BATCH) -> None:
+        self.placement = placement
+        self._net = net
+        self._batch = batch
+        self._device = torch.device(placement.device)
+
+    def __call__(self, groups: Sequence[Items]) -> list[Outputs]:
+        if not groups:
+            return []
+        sizes = [len(group) for group in groups]
+        try:
+            outputs = self._run(torch.cat([self._upload(group) for group in groups]))
+        except RuntimeError as error:
+            raise EncodeError(f"torch failed on {self.placement.device}: {error}") from error
+        ends = np.cumsum(sizes)
+        return [tuple(o[end - size : end] for o in outputs) for size, end in zip(sizes, ends, strict=True)]
+
+    def _upload(self, items: Items) -> Tensor:
+        tensor = torch.as_tensor(items)
+        if self._device.type == "cuda" and not tensor.is_cuda:
+            tensor = tensor.pin_memory()
+        return tensor.to(self._device, non_blocking=True)
+
+    def _run(self, items: Tensor) -> Outputs:
+        with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+            batches = [_outputs(self._net(batch)) for batch in self._batches(items)]
+            joined = (torch.cat(parts)[: len(items)] for parts in zip(*batches, strict=True))
+            return tuple(part.cpu().numpy() for part in joined)
+
+    def _batches(self, items: Tensor) -> Iterator[Tensor]:
+        for batch in torch.split(items, self._batch):
+            missing = self._batch - len(batch)
+            yield torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])]) if missing else batch
+
+
+def _outputs(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return result if isinstance(result, tuple) else (result,)

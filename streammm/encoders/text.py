@@ -1,0 +1,116 @@
+"""The text encoder: what is shown or said in, a sentence embedding out.
+
+It also embeds the names and definitions of classes, against which the vocabulary compares its labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+
+from streammm.encoders.base import present, spread
+from streammm.encoders.bert import MAX_TOKENS, NUM_FEATURES, SentenceBert
+from streammm.encoders.cache import cached
+from streammm.encoders.openvino_cpu import code_digest
+from streammm.encoders.placement import Placement
+from streammm.encoders.runtime import Compiled, compile_net
+from streammm.encoders.weights import MINILM_FILE, MINILM_TOKENIZER_FILE, MODELS
+from streammm.errors import EncodeError
+from streammm.types import Embeddings, Modality, Segment
+
+MAX_REMEMBERED_TEXTS = 1024
+
+
+class MiniLM:
+    """all-MiniLM-L6-v2 over the text of a segment; ``vectors`` have length one, and there are no tags.
+
+    A text is cut off after 256 tokens, as the published model does.
+    """
+
+    name = "minilm"
+    modality: Modality = "text"
+    dim = NUM_FEATURES
+    classes: tuple[str, ...] = ()
+
+    def __init__(
+        self, *, runtime: str = "auto", device: str = "auto", precision: str = "auto", threads: int = 1
+    ) -> None:
+        self.placement = Placement(runtime, device, precision, threads)
+        self._run: Compiled | None = None
+        self._tokenizer: Tokenizer | None = None
+        self._recent: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
+
+    def setup(self) -> None:
+        if self._run is not None:
+            return
+        model = MODELS[self.name]
+        tokenizer = Tokenizer.from_file(str(model.file(MINILM_TOKENIZER_FILE)))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(MAX_TOKENS)
+        path = model.file(MINILM_FILE)
+
+        def make_net() -> SentenceBert:
+            state = {name.removeprefix("bert."): tensor for name, tensor in load_file(path).items()}
+            net = SentenceBert()
+            net.load_state_dict({name: state[name] for name in net.state_dict()}, assign=True)
+            return net
+
+        self._tokenizer = tokenizer
+        self._run = compile_net(
+            make_net,
+            torch.tensor([tokenizer.encode("hello").ids]),
+            self.placement,
+            key=model.files[MINILM_FILE] + code_digest(SentenceBert),
+            num_free_axes=2,
+        )
+
+    def encode(self, segments: Sequence[Segment]) -> Embeddings:
+        rows = present(segments, self.modality)
+        texts = [segment.text.strip() for segment, is_present in zip(segments, rows, strict=True) if is_present]
+        new = [text for text in dict.fromkeys(texts) if text not in self._recent]
+        found = {text: self._recent[text] for text in texts if text in self._recent}
+        found.update(zip(new, self.embed(new), strict=True))
+        for text in texts:
+            self._recent[text] = found[text]
+            self._recent.move_to_end(text)
+        while len(self._recent) > MAX_REMEMBERED_TEXTS:
+            self._recent.popitem(last=False)
+        vectors = np.array([found[text] for text in texts], np.float32).reshape(-1, NUM_FEATURES)
+        return spread(self.modality, rows, vectors, np.zeros((len(texts), 0), np.float32))
+
+    def embed(self, texts: Sequence[str], *, keep: bool = False) -> npt.NDArray[np.float32]:
+        """Embeddings of texts: float32 [N, 384], each row of length one, whatever the order.
+
+        Args:
+            keep: keep the result in the user's cache; for long lists that are the same at every start.
+
+        Raises:
+            EncodeError: ``setup`` was not called, or the runtime failed.
+        """
+        if self._run is None:
+            raise EncodeError(f"{self.name}: embed was called before setup")
+        if not keep:
+            return self._embed(texts)
+        placement = self._run.placement
+        key = [MODELS[self.name].files[MINILM_FILE], placement.runtime, placement.precision, *texts]
+        digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
+        return cached("texts", digest, lambda: {"vectors": torch.from_numpy(self._embed(texts))})["vectors"].numpy()
+
+    def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        if self._run is None or self._tokenizer is None:
+            raise EncodeError(f"{self.name}: embed was called before setup")
+        different = list(dict.fromkeys(texts))
+        by_length: dict[int, dict[str, npt.NDArray[np.int64]]] = {}
+        for text, encoding in zip(different, self._tokenizer.encode_batch(different), strict=True):
+            by_length.setdefault(len(encoding), {})[text] = np.array([encoding.ids], np.int64)
+        found: dict[str, npt.NDArray[np.float32]] = {}
+        for tokens in by_length.values():  # nothing is padded: that would change the sums
+            found.update({text: row for text, ((row,),) in zip(tokens, self._run(list(tokens.values())), strict=True)})
+        return np.array([found[text] for text in texts], np.float32).reshape(-1, NUM_FEATURES)

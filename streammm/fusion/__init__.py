@@ -1,0 +1,1 @@
+"""Embeddings of each modality and a state -> class probabilities."""

@@ -1,0 +1,146 @@
+"""Embeddings of every modality -> class probabilities, with no training: the fusion that works out of the box.
+
+Input: class scores of the picture and sound encoders, sentence embeddings of the text, and which of them are there.
+Output: probabilities of the user's labels, fused and smoothed, and what each modality said and contributed.
+``modality.py`` judges each modality by itself and weighs them, ``temporal.py`` remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from streammm.fusion.modality import PictureJudge, SoundJudge, TextJudge, weighted_sum
+from streammm.fusion.temporal import ExponentialMemory, State
+from streammm.fusion.vocabulary import Vocabulary
+from streammm.types import MODALITIES, Modality
+
+SMOOTHING_SECONDS = 1.5
+"""Default time constant."""
+
+DEFAULT_WEIGHTS: Mapping[Modality, float] = {"audio": 1.0, "text": 0.5, "video": 1.0}
+"""Default base weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """What is known at the end of each segment; ``step`` gives the same without the T axis.
+
+    Shape:
+        - scores: float32 [B, T, K], fused and smoothed; with ``other`` they sum to one
+        - other: float32 [B, T], the share of "none of these labels"
+        - by_modality: float32 [B, T, M, K], what each modality says alone and of this segment alone
+        - weights: float32 [B, T, M], each modality's share in this segment; sums to one where any is there
+    """
+
+    scores: Tensor
+    other: Tensor
+    by_modality: Tensor
+    weights: Tensor
+
+
+class ZeroShotFusion(nn.Module):
+    """Judges each modality by what its classes mean, adds the judgements up by reliability, and smooths over time.
+
+    Args:
+        vocabulary: the labels to choose from, made by ``build_vocabulary``.
+        weights: how much each modality counts, zero or more; one that is not named counts nothing.
+        smoothing_seconds: time constant of the memory; zero judges every segment by itself.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        weights: Mapping[Modality, float] = DEFAULT_WEIGHTS,
+        smoothing_seconds: float = SMOOTHING_SECONDS,
+    ) -> None:
+        super().__init__()
+        unknown = set(weights) - set(MODALITIES)
+        if unknown or any(not 0 <= w < float("inf") for w in weights.values()) or not any(weights.values()):
+            raise ValueError(f"weights must be zero or more for some of {MODALITIES}, got {dict(weights)}")
+        self.labels = vocabulary.labels
+        self.judges = nn.ModuleDict(
+            {"audio": SoundJudge(vocabulary), "text": TextJudge(vocabulary), "video": PictureJudge(vocabulary)}
+        )
+        self.memory = ExponentialMemory(smoothing_seconds)
+        base = torch.tensor([float(weights.get(m, 0.0)) for m in MODALITIES])
+        self.register_buffer("base_weights", base, persistent=False)
+
+    base_weights: Tensor
+
+    def init_state(self, batch: int) -> State:
+        """The state of ``batch`` sources of which nothing was seen yet."""
+        return self.memory.init_state(batch, len(self.labels), self.base_weights.device)
+
+    def forward(
+        self,
+        inputs: Mapping[Modality, Tensor],
+        present: Tensor,
+        start_seconds: Tensor,
+        end_seconds: Tensor,
+        state: State | None = None,
+    ) -> tuple[Fused, State]:
+        """A stretch of T segments of each of B sources.
+
+        Args:
+            inputs: float32 [B, T, C]: class scores for audio and video, embeddings for text. What is in a row that is
+                not present does not matter; a modality may be missing altogether.
+            present: bool [B, T, M], in the order of ``MODALITIES``.
+            start_seconds: float64 [B, T].
+            end_seconds: float64 [B, T].
+            state: where the last stretch ended; None starts anew.
+
+        Returns:
+            the result and the state behind the last segment.
+        """
+        state = self.init_state(present.shape[0]) if state is None else state
+        present = present & torch.tensor([m in inputs for m in MODALITIES], device=present.device)
+        by_modality, fused, weights = self._judge(inputs, present)
+        evidence = (present & (self.base_weights > 0)).any(-1).float()
+        smoothed = []
+        for t in range(present.shape[1]):
+            scores, state = self.memory(fused[:, t], evidence[:, t], start_seconds[:, t], end_seconds[:, t], state)
+            smoothed.append(scores)
+        scores = torch.stack(smoothed, 1) if smoothed else fused
+        return Fused(scores, (1.0 - scores.sum(-1)).clamp_min(0.0), by_modality, weights), state
+
+    def step(
+        self,
+        inputs: Mapping[Modality, Tensor],
+        present: Tensor,
+        start_seconds: Tensor,
+        end_seconds: Tensor,
+        state: State,
+        active: Tensor | None = None,
+    ) -> tuple[Fused, State]:
+        """One segment of each source: ``forward`` without the T axis.
+
+        Where ``active``, bool [B], is False, the state stays as it was, and that row of the result means nothing.
+        """
+        inputs = {modality: values[:, None] for modality, values in inputs.items()}
+        many, after = self.forward(inputs, present[:, None], start_seconds[:, None], end_seconds[:, None], state)
+        one = Fused(many.scores[:, 0], many.other[:, 0], many.by_modality[:, 0], many.weights[:, 0])
+        if active is not None:
+            after = {
+                name: torch.where(active.view(-1, *[1] * (value.ndim - 1)), value, state[name])
+                for name, value in after.items()
+            }
+        return one, after
+
+    def _judge(self, inputs: Mapping[Modality, Tensor], present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What each modality says [B, T, M, K], their weighted sum [B, T, K], and the weights [B, T, M]."""
+        nothing = torch.zeros(*present.shape[:2], len(self.labels), device=present.device)
+        by_modality = []
+        for i, modality in enumerate(MODALITIES):
+            if modality not in inputs:
+                by_modality.append(nothing)
+                continue
+            there = present[:, :, i, None]
+            judged = self.judges[modality](torch.where(there, inputs[modality], 0.0))
+            by_modality.append(torch.where(there, judged, 0.0))
+        scores = torch.stack(by_modality, 2)
+        fused, weights = weighted_sum(scores, present, self.base_weights)
+        return scores, fused, weights

@@ -1,0 +1,1 @@
+"""Media: a file in, Segments out, on one clock."""

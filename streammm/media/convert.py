@@ -1,0 +1,64 @@
+"""Decoded picture -> the small RGB picture that an image encoder wants. The only place that touches pixels' layout."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+
+_UNTAGGED = 2
+"""The colour space that H.264 and its kin call unspecified (ITU-T H.273, matrix coefficients)."""
+
+_LONGEST_SIDE = 4096
+"""A picture a thousand times wider than high is squeezed to this width rather than blown up without bound."""
+
+
+class PictureConverter:
+    """Scales pictures so that the shorter side is ``shorter_side`` and cuts ``crop`` x ``crop`` out of the middle.
+
+    Rotation and pixel aspect are applied, so the result is upright and undistorted. Shrinking averages over areas,
+    enlarging is bicubic. Untagged pictures of 720 lines or more are taken as BT.709, as their makers meant them.
+    """
+
+    def __init__(self, shorter_side: int, crop: int) -> None:
+        if not 0 < crop <= shorter_side:
+            raise ValueError(f"crop must be in (0, shorter_side={shorter_side}], got {crop}")
+        self.shorter_side = shorter_side
+        self.crop = crop
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame, pixel_aspect: float = 1.0) -> npt.NDArray[np.uint8]:
+        """One picture.
+
+        Args:
+            frame: a decoded picture of any size and pixel format.
+            pixel_aspect: width of a pixel over its height.
+
+        Returns:
+            uint8 [crop, crop, 3], RGB.
+        """
+        width, height = self._scaled_size(frame, pixel_aspect)
+        shrinks = width <= frame.width and height <= frame.height
+        untagged_hd = frame.colorspace == _UNTAGGED and frame.height >= 720
+        small = self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=Colorspace.ITU709 if untagged_hd else None,
+            interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
+        )
+        plane = small.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
+        top, left = (height - self.crop) // 2, (width - self.crop) // 2
+        picture = rows.reshape(height, width, 3)[top : top + self.crop, left : left + self.crop]
+        quarter_turns = round(frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(picture, quarter_turns))
+
+    def _scaled_size(self, frame: av.VideoFrame, pixel_aspect: float) -> tuple[int, int]:
+        shown_width = frame.width * pixel_aspect
+        scale = self.shorter_side / min(shown_width, frame.height)
+        width = min(max(round(shown_width * scale), self.shorter_side), _LONGEST_SIDE)
+        height = min(max(round(frame.height * scale), self.shorter_side), _LONGEST_SIDE)
+        return width, height

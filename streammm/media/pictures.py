@@ -1,0 +1,94 @@
+"""Which of the decoded pictures are kept: the one that is shown at each sampling instant.
+
+Instants lie at the centres of equal bins, (n + 1/2) / rate, on the source's clock. They do not depend on where
+segments begin, so overlapping segments share pictures and a variable frame rate needs no special case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+Picture = npt.NDArray[np.uint8]
+
+
+class PictureSampler:
+    """Holds the last decoded picture until the next one starts, and converts only those that an instant falls on.
+
+    Args:
+        rate_hz: instants a second.
+        convert: decoded picture -> uint8 [H, W, 3].
+        skip_seconds: instants before this time are passed over without converting anything.
+    """
+
+    def __init__(self, rate_hz: Fraction, convert: Callable[[av.VideoFrame], Picture], skip_seconds: Fraction) -> None:
+        self._rate_hz = rate_hz
+        self._convert = convert
+        self._next = max(0, _ceil(skip_seconds * rate_hz - Fraction(1, 2)))
+        self._taken: dict[int, tuple[float, Picture]] = {}
+        self._held: av.VideoFrame | None = None
+        self._held_start = Fraction(0)
+        self._held_end = Fraction(0)
+        self._held_picture: Picture | None = None
+        self.num_out_of_order = 0
+
+    @property
+    def level(self) -> Fraction | None:
+        """Every instant before this time is decided; None before the first picture."""
+        return self._held_start if self._held is not None else None
+
+    @property
+    def end(self) -> Fraction:
+        """When the last picture stops being shown."""
+        return self._held_end
+
+    def push(self, start: Fraction, duration: Fraction, frame: av.VideoFrame) -> None:
+        """Takes the next decoded picture, shown from ``start`` on; one that starts before the last is counted only."""
+        if self._held is not None and start <= self._held_start:
+            self.num_out_of_order += 1
+            return
+        self._settle(start)
+        self._held, self._held_picture = frame, None
+        self._held_start, self._held_end = start, start + duration
+
+    def flush(self) -> None:
+        """No picture follows: the last one is shown for as long as it says."""
+        self._settle(self._held_end)
+
+    def between(self, start: Fraction, end: Fraction) -> tuple[list[float], list[Picture]]:
+        """Presentation times and pictures of the instants in [start, end)."""
+        indexes = range(_ceil(start * self._rate_hz - Fraction(1, 2)), _ceil(end * self._rate_hz - Fraction(1, 2)))
+        found = [self._taken[n] for n in indexes if n in self._taken]
+        return [seconds for seconds, _ in found], [picture for _, picture in found]
+
+    def last(self) -> tuple[float, Picture] | None:
+        """The last picture, whether an instant fell on it or not; for a tail too short for an instant."""
+        return None if self._held is None else self._hold()
+
+    def forget(self, before: Fraction) -> None:
+        """Drops the pictures of all instants before a time."""
+        for n in [n for n in self._taken if (n + Fraction(1, 2)) / self._rate_hz < before]:
+            del self._taken[n]
+
+    def _settle(self, until: Fraction) -> None:
+        """Gives every open instant before ``until`` the picture that is held, or none if it lies before that one."""
+        stop = _ceil(until * self._rate_hz - Fraction(1, 2))
+        if self._held is not None:
+            first = max(self._next, _ceil(self._held_start * self._rate_hz - Fraction(1, 2)))
+            for n in range(first, stop):
+                self._taken[n] = self._hold()
+        self._next = max(self._next, stop)
+
+    def _hold(self) -> tuple[float, Picture]:
+        if self._held_picture is None:
+            assert self._held is not None
+            self._held_picture = self._convert(self._held)
+        return float(self._held_start), self._held_picture
+
+
+def _ceil(value: Fraction) -> int:
+    return -(-value.numerator // value.denominator)

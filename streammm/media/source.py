@@ -1,0 +1,108 @@
+"""Sources: what a user names on the command line -> files to open, and the one safe way to open them."""
+
+from __future__ import annotations
+
+import functools
+import glob
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+
+from streammm.errors import SourceError
+
+MEDIA_SUFFIXES = frozenset(
+    ".3g2 .3gp .aac .ac3 .aif .aiff .amr .asf .avi .caf .dv .eac3 .f4v .flac .flv .gxf .h264 .hevc .ivf .m2ts .m2v "
+    ".m4a .m4b .m4v .mj2 .mka .mkv .mov .mp2 .mp3 .mp4 .mpe .mpeg .mpg .mts .mxf .nut .oga .ogg .ogm .ogv .opus .qt "
+    ".rm .rmvb .spx .ts .tta .vob .wav .webm .wma .wmv .wv .y4m".split()
+)
+"""A directory is searched for files with these suffixes; a file that is named is opened whatever its suffix."""
+
+SIDECAR_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
+
+_NESTING_FORMATS = {"applehttp", "hls", "concat", "concatf", "dash", "sdp", "rtsp", "rtp", "imf", "bluray", "lavfi"}
+"""Formats that open further files or addresses named inside them; none of them is read from an untrusted file."""
+
+
+def expand(names: Iterable[str]) -> Iterator[str]:
+    """Turns files, directories (searched in depth) and glob patterns into file names, each once, in sorted order.
+
+    A name that matches nothing is passed on as it is: opening it says what is wrong with it, in its own row.
+    """
+    seen: set[str] = set()
+    for name in names:
+        for path in _matches(name):
+            if path not in seen:
+                seen.add(path)
+                yield path
+
+
+def _matches(name: str) -> list[str]:
+    path = Path(name)
+    if path.is_dir():
+        return sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
+    if not path.exists() and glob.has_magic(name):
+        return sorted(p for p in glob.glob(name, recursive=True) if Path(p).is_file()) or [name]
+    return [name]
+
+
+def sidecars(source: str) -> list[Path]:
+    """Caption files of a source: ``talk.srt`` or ``talk.en.vtt`` beside ``talk.mp4``, the plain name first."""
+    path = Path(source)
+    if not path.parent.is_dir():
+        return []
+    found = [
+        p
+        for p in path.parent.iterdir()
+        if p.suffix.lower() in SIDECAR_SUFFIXES
+        and (p.stem == path.stem or (p.stem.startswith(path.stem + ".") and "." not in p.stem[len(path.stem) + 1 :]))
+    ]
+    return sorted(found, key=lambda p: (len(p.stem), SIDECAR_SUFFIXES.index(p.suffix.lower()), p.name))
+
+
+def open_media(source: str, max_pixels: int) -> InputContainer:
+    """Opens an untrusted local file for demuxing.
+
+    Only this file is ever opened: playlists and other formats that point elsewhere are refused. Pictures of more than
+    ``max_pixels`` are refused by the decoder before it allocates them.
+
+    Raises:
+        SourceError: the file is missing, empty, not media, or of a refused kind.
+    """
+    path = Path(source)
+    if "://" in source:
+        raise SourceError(source, "unsupported", "only local files can be read so far, this is an address")
+    if not path.exists():
+        raise SourceError(source, "missing", "no such file or directory")
+    if not path.is_file():
+        raise SourceError(source, "unreadable", "not a regular file")
+    if path.stat().st_size == 0:
+        raise SourceError(source, "empty", "the file has zero bytes")
+    options = {"format_whitelist": _allowed_formats(), "protocol_whitelist": "file", "max_pixels": str(max_pixels)}
+    try:
+        return av.open(str(path), options=options, metadata_errors="replace")
+    except PermissionError as error:
+        raise SourceError(source, "unreadable", "no permission to read the file") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        if _is_playlist(path):
+            detail = "a playlist, which would open further files; only plain media files are read"
+            raise SourceError(source, "refused", detail) from error
+        raise SourceError(source, "not-media", f"cannot be opened as media: {reason(error)}") from error
+
+
+def _is_playlist(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(16).lstrip(b"\xef\xbb\xbf").startswith((b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD"))
+
+
+def reason(error: BaseException) -> str:
+    """What FFmpeg said, without the error number and the file name."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text[:1].lower() + text[1:]
+
+
+@functools.cache
+def _allowed_formats() -> str:
+    return ",".join(sorted(av.formats_available - _NESTING_FORMATS))

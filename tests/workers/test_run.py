@@ -1,0 +1,165 @@
+"""The engine with its real encoders: both placements give the same rows, and what breaks costs only itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+import streammm
+from streammm.config import Config, load
+from streammm.errors import ConfigError, SourceError
+from streammm.types import Classification, Modality, SourceReport
+from streammm_workers import driver
+from tests.conftest import MakeClip
+
+LABELS = ("beep", "speech", "dog barking", "blank wall")
+
+
+class Recorder:
+    """Keeps all that a run tells."""
+
+    def __init__(self) -> None:
+        self.all: list[Classification] = []
+        self.reports: dict[str, SourceReport] = {}
+        self.failures: dict[str, SourceError] = {}
+
+    def rows(self, rows: Sequence[Classification]) -> None:
+        self.all.extend(rows)
+
+    def finished(self, report: SourceReport) -> None:
+        self.reports[report.source] = report
+
+    def failed(self, error: SourceError, num_rows: int) -> None:
+        self.failures[error.source] = error
+
+    def by_segment(self) -> dict[tuple[str, int], Classification]:
+        assert len({row.id for row in self.all}) == len(self.all)
+        return {(row.source, row.segment): row for row in self.all}
+
+
+def run(sources: Sequence[Path], config: Config, ray: str | None = None, recorder: Recorder | None = None) -> Recorder:
+    recorder = recorder or Recorder()
+    driver.run(config, [str(s) for s in sources], recorder, ray)
+    return recorder
+
+
+def assert_same(one: dict[tuple[str, int], Classification], other: dict[tuple[str, int], Classification]) -> None:
+    """The same rows: all but the scores and the latency equal, the scores within 1e-5."""
+    assert one.keys() == other.keys()
+    for key, a in one.items():
+        b = other[key]
+        assert (a.id, a.start_seconds, a.end_seconds, a.model) == (b.id, b.start_seconds, b.end_seconds, b.model)
+        assert dict(a.labels) == pytest.approx(dict(b.labels), abs=1e-5)
+        assert a.other == pytest.approx(b.other, abs=1e-5)
+        modalities: list[Modality] = ["audio", "text", "video"]
+        for m in modalities:
+            x, y = a.modalities[m], b.modalities[m]
+            assert (x.status, x.amount, x.num_errors) == (y.status, y.amount, y.num_errors)
+            assert dict(x.labels) == pytest.approx(dict(y.labels), abs=1e-5)
+            assert x.weight == pytest.approx(y.weight, abs=1e-5)
+
+
+@pytest.fixture
+def config() -> Config:
+    return load(labels=LABELS)
+
+
+@pytest.fixture
+def sources(clip: MakeClip, tmp_path: Path) -> list[Path]:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"not a film" * 100)
+    return [
+        clip("both.mp4", 7.0, clicks=[3.0], size=(320, 240)),
+        broken,
+        clip("pictures.mkv", 5.0, audio=None, cues=[(0.0, 3.0, "a dog barks")]),
+        clip("sound.wav", 5.0, video=None, audio="pcm_s16le"),
+    ]
+
+
+def test_a_run_does_all_it_can_and_names_the_rest(sources: list[Path], config: Config) -> None:
+    found = run(sources, config)
+    both, broken, pictures, sound = map(str, sources)
+    assert {s: (r.num_segments, r.num_errors) for s, r in found.reports.items()} == {
+        both: (4, 0),
+        pictures: (3, 0),
+        sound: (3, 0),
+    }
+    assert {s: e.reason for s, e in found.failures.items()} == {broken: "not-media"}
+    assert [r.segment for r in found.all if r.source == both] == [0, 1, 2, 3]
+    row = found.by_segment()[pictures, 0]
+    assert (row.modalities["audio"].weight, row.modalities["audio"].labels) == (0.0, ())
+    assert row.modalities["text"].labels[0][0] == "dog barking"
+    assert sum(m.weight for m in row.modalities.values()) == pytest.approx(1.0)
+    assert {label for label, _ in row.labels} == set(LABELS)
+
+
+def test_classify_yields_the_rows_of_a_run(sources: list[Path], config: Config) -> None:
+    whole = run(sources[:1], config).by_segment()
+    rows = {(row.source, row.segment): row for row in streammm.classify(sources[0], LABELS)}
+    assert_same(rows, whole)
+
+
+def test_rows_do_not_depend_on_how_the_work_is_cut(sources: list[Path], config: Config) -> None:
+    good = [sources[0], *sources[2:]]
+    narrow = load(
+        settings=["engine.chunk_segments=1", "engine.batch_segments=1", "engine.decoders=1", "decode.threads=1"],
+        labels=LABELS,
+    )
+    assert_same(run(good, narrow).by_segment(), run(good, config).by_segment())
+
+
+@pytest.mark.ray
+def test_ray_gives_the_rows_of_one_process(sources: list[Path], config: Config) -> None:
+    here, there = run(sources, config), run(sources, config, ray="local")
+    assert_same(there.by_segment(), here.by_segment())
+    assert {s: e.reason for s, e in there.failures.items()} == {str(sources[1]): "not-media"}
+
+
+class KillDecoderAtFirstRow(Recorder):
+    """Kills a decode worker as soon as its source has a row."""
+
+    killed = 0
+
+    def rows(self, rows: Sequence[Classification]) -> None:
+        super().rows(rows)
+        if not self.killed:
+            for process in psutil.process_iter(["name", "cmdline"]):
+                if "".join(process.info["cmdline"] or ()).startswith("ray::DecodeWorker"):
+                    os.kill(process.pid, signal.SIGKILL)
+                    self.killed += 1
+
+
+@pytest.mark.ray
+def test_killing_a_decode_worker_changes_nothing_in_the_rows(clip: MakeClip) -> None:
+    source = clip("long.mp4", 60.0, clicks=[3.0, 31.5], size=(320, 240))
+    config = load(settings=["engine.chunk_segments=1", "engine.chunks_in_flight=1"], labels=LABELS)
+    found = run([source], config, "local", KillDecoderAtFirstRow())
+    assert found.killed == 1
+    assert found.reports[str(source)].num_restarts == 1
+    assert_same(found.by_segment(), run([source], config).by_segment())
+
+
+@pytest.mark.ray
+def test_ray_gives_the_rows_of_one_process_on_real_clips(shared_media: Path) -> None:
+    folder = shared_media / "media" / "real"
+    config = load(settings=["output.top_labels=1000"])
+    clips = [folder / name for name in ("bbb_5s_51.mp4", "rabbit320.webm", "shuttle_noaudio.webm", "hls_seg0.ts")]
+    assert_same(run(clips, config, "local").by_segment(), run(clips, config).by_segment())
+
+
+@pytest.mark.parametrize("ray", [None, pytest.param("local", marks=pytest.mark.ray)])
+def test_a_mistake_in_the_set_up_stops_the_run_and_blames_no_source(clip: MakeClip, ray: str | None) -> None:
+    recorder = Recorder()
+    with pytest.raises(ConfigError, match="there is no encoder 'nonsense'"):
+        run([clip("a.mp4", 3.0)], load(settings=["encoders.video=nonsense"]), ray, recorder)
+    assert recorder.failures == {}
+
+
+def test_an_address_without_a_cluster_is_a_mistake(clip: MakeClip) -> None:
+    with pytest.raises(ConfigError, match=r"no Ray cluster can be reached at '127\.0\.0\.1:1'"):
+        run([clip("a.mp4", 3.0)], Config(), ray="127.0.0.1:1")

@@ -1,0 +1,130 @@
+"""The Ray placement: joins or starts a cluster and puts the journal, the shards and their stages on it as actors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+from streammm.build import num_decoders
+from streammm.config import Config
+from streammm.errors import ConfigError
+from streammm.journal import Journal
+from streammm_workers.driver import Observer, drive, slots
+from streammm_workers.handle import ActorHandle, Handle
+from streammm_workers.shard import Shard
+
+
+@dataclass(frozen=True, slots=True)
+class ActorSpawn:
+    """Makes the stages of a shard as actors beside it, in its placement group.
+
+    Ray starts a stage that dies anew. A decode stage has forgotten its readings then and its shard opens them again;
+    an encode stage remembers nothing, so Ray may repeat its calls and answer them in any order.
+    """
+
+    gpus_per_encoder: float
+
+    def __call__(self, kind: str, make: Callable[..., object], *args: Any) -> Handle:
+        options: dict[str, Any] = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": 0}
+        if kind.startswith("encode"):
+            options |= {"num_cpus": 0, "max_task_retries": 2, "allow_out_of_order_execution": True}
+        if kind in ("encode-video", "encode-audio"):
+            options["num_gpus"] = self.gpus_per_encoder
+        return ActorHandle(ray.remote(make).options(**options).remote(*args))
+
+
+async def run(config: Config, sources: Sequence[str], observer: Observer, address: str) -> None:
+    """Does all sources on the cluster at ``address``; ``local`` starts one on this machine and ends it afterwards.
+
+    Raises:
+        ConfigError: there is no cluster at the address, or it has no room for the workers.
+    """
+    _connect(address)
+    groups: list[PlacementGroup] = []
+    try:
+        num_shards, gpus = _num_shards(config)
+        decoders = num_decoders(config, -(-len(sources) // num_shards), _cores_per_node())
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        journal = ActorHandle(ray.remote(Journal).options(num_cpus=0, scheduling_strategy=here).remote())
+        bundle = {"CPU": decoders} | ({"GPU": gpus} if gpus else {})
+        groups = [placement_group([bundle], strategy="STRICT_PACK") for _ in range(num_shards)]
+        await _wait_for_room(groups, bundle, config.ray.start_timeout_seconds)
+        shards = [_make_shard(config, group, journal, decoders, gpus) for group in groups]
+        await drive(config, sources, shards, journal, slots(config, decoders), observer)
+    finally:
+        for group in groups:
+            remove_placement_group(group)
+        ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        if address == "local":
+            os.environ.setdefault("RAY_worker_niceness", "0")  # else its workers give way to everything else
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            _knock(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"no Ray cluster can be reached at {address!r}: {error}") from error
+
+
+def _knock(address: str) -> None:
+    """Sees whether anything listens at an address: Ray itself would try for many minutes."""
+    host, separator, port = address.rpartition("//")[2].rpartition(":")
+    if separator:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _num_shards(config: Config) -> tuple[int, float]:
+    """How many shards, and the GPUs of each."""
+    nodes = _nodes()
+    num_gpus = sum(resources.get("GPU", 0.0) for resources in nodes)
+    gpus = config.ray.gpus_per_shard
+    if gpus is None:
+        gpus = 1.0 if num_gpus else 0.0
+    return config.ray.shards or max(1, int(num_gpus / gpus) if gpus else len(nodes)), gpus
+
+
+def _cores_per_node() -> int:
+    """Cores that every node has."""
+    return int(min(resources["CPU"] for resources in _nodes()))
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of every node that can work."""
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
+
+
+async def _wait_for_room(groups: Sequence[PlacementGroup], bundle: dict[str, float], seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            for group in groups:
+                await group.ready()
+    except TimeoutError:
+        wanted = ", ".join(f"{amount:g} {name}" for name, amount in bundle.items())
+        raise ConfigError(
+            f"the cluster has no room for {len(groups)} x ({wanted}) after {seconds:g} s; "
+            "set ray.shards or engine.decoders lower, or ray.start_timeout_seconds higher"
+        ) from None
+
+
+def _make_shard(config: Config, group: PlacementGroup, journal: Handle, decoders: int, gpus: float) -> Handle:
+    beside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
+    actor = (
+        ray.remote(Shard)
+        .options(num_cpus=0, max_concurrency=1000, scheduling_strategy=beside)
+        .remote(config, ActorSpawn(gpus / 2), journal, decoders, config.decode.threads or 1)
+    )
+    return ActorHandle(actor)
