@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import av
 import av.error
@@ -23,9 +23,6 @@ from streammm.types import SAMPLE_RATE_HZ, Cue, Modality, Segment
 
 _MAX_DEMUX_ERRORS = 100
 """A container so damaged that reading fails this often in a row is taken to end there."""
-
-
-_Packet = av.Packet[av.stream.Stream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +163,7 @@ class SegmentReader:
 
     # --- packets
 
-    def _packets(self) -> Iterator[_Packet]:
+    def _packets(self) -> Iterator[av.Packet[Any]]:
         """Every packet of the chosen streams, with an empty one per stream at the end that flushes its decoder."""
         in_a_row = 0
         while in_a_row < _MAX_DEMUX_ERRORS:
@@ -179,7 +176,7 @@ class SegmentReader:
                 in_a_row += 1
                 self._count(error)
 
-    def _decode(self, packet: _Packet) -> list[Segment]:
+    def _decode(self, packet: av.Packet[Any]) -> list[Segment]:
         modality: Modality = "video" if packet.stream is self._video else "audio"
         try:
             if packet.stream is self._text:
@@ -226,7 +223,7 @@ class SegmentReader:
         segments = [s for piece in pieces for s in self._push_piece(piece)]
         return segments + self._segmenter.flush()
 
-    def _packet_seconds(self, packet: _Packet) -> Fraction | None:
+    def _packet_seconds(self, packet: av.Packet[Any]) -> Fraction | None:
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None or self._clock.origin is None:
             return None
