@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,22 +153,17 @@ def drone_av(encoders: Encoders, folder: Path) -> tuple[list[Item], list[str]]:
 
 
 def stamps(encoders: Encoders, folder: Path) -> tuple[list[Item], list[str]]:
-    """Named pictures with the sound that belongs to each; the folder that a stamp lies in is its label."""
-    names = {"birds": "bird", "amphibians": "frog", "cats": "cat", "dogs": "dog", "equines": "horse", "bovines": "cow"}
-    names |= {"apes": "monkey", "insects": "insect", "string": "string instrument", "brass": "brass instrument"}
-    names |= {"wind": "wind instrument", "percussion": "drum", "emergency": "emergency vehicle", "flight": "aircraft"}
-    names |= {"locomotive": "train", "auto": "car", "cycle": "bicycle", "ship": "boat", "farming": "tractor"}
-    labels = sorted(set(names.values()))
+    """Pictures with the sound that belongs to each; a stamp's file name is its label."""
+    pictures = [p for p in sorted(folder.rglob("*.png")) if p.with_suffix(".ogg").exists() and "symbols" not in p.parts]
+    names = [re.sub(r"[_\W\d]+", " ", p.stem).strip() for p in pictures]
+    labels = sorted(set(names))
     items = []
-    for picture in sorted(folder.rglob("*.png")):
-        kind = picture.parent.parent.name if picture.parent.name == "cartoon" else picture.parent.name
-        sound = picture.with_suffix(".ogg")
-        if kind in names and sound.exists():
-            item = encoders.item(sound, labels.index(names[kind]))
-            shown = encoders.item(picture).embeddings["video"]
-            rows = np.zeros(len(item.segments), np.intp)
-            item.embeddings["video"] = Embeddings("video", shown.vectors[rows], shown.tags[rows], shown.present[rows])
-            items.append(item)
+    for path, name in zip(pictures, names, strict=True):
+        item = encoders.item(path.with_suffix(".ogg"), labels.index(name))
+        shown = encoders.item(path).embeddings["video"]
+        rows = np.zeros(len(item.segments), np.intp)
+        item.embeddings["video"] = Embeddings("video", shown.vectors[rows], shown.tags[rows], shown.present[rows])
+        items.append(item)
     return items, labels
 
 

@@ -24,7 +24,7 @@ _SOUND_POWER = 1 / 2
 happens then sound like speech."""
 
 _PICTURE_TEMPERATURE, _PICTURE_OTHER = 0.03, 0.32
-_SOUND_TEMPERATURE, _SOUND_OTHER = 0.06, 0.27
+_SOUND_TEMPERATURE, _SOUND_OTHER = 0.07, 0.29
 _TEXT_TEMPERATURE, _TEXT_OTHER = 0.04, 0.42
 """Softness, and the similarity at which a label is as likely as "none of these". Pictures and sound: least
 cross-entropy over the labelled sets with their own labels and with unrelated ones, sound made softer until it no longer
