@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from streammm.config import Config, keys, load
+from streammm.config import explained, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.types import Classification, SourceReport
 
@@ -200,11 +200,11 @@ def models() -> None:
 
 
 @app.command(name="config")
-def show_config(config_file: ConfigFile = None, settings: Settings = None, explain: bool = False) -> None:
-    """Print the resolved configuration; with --explain, what each key means."""
+def show_config(
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say above every key what it means.")] = False,
+) -> None:
+    """Print the resolved configuration in YAML."""
     config = load(config_file, settings or ())
-    if not explain:
-        typer.echo(config.to_yaml(), nl=False)
-        return
-    for key, description in keys(Config).items():
-        _out.print(f"[bold]{key}[/]\n    {description}", highlight=False)
+    typer.echo(explained(config) if explain else config.to_yaml(), nl=False)

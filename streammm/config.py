@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from streammm.errors import ConfigError
 from streammm.types import MODALITIES, Modality
 
+_BASE_WEIGHTS: dict[Modality, float] = {"video": 1.0, "audio": 1.0, "text": 0.5}
+
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
@@ -73,17 +75,18 @@ class FusionConfig(_Section):
     """How picture, sound and text become one answer."""
 
     weights: dict[Modality, Annotated[float, Field(ge=0)]] = Field(
-        {"video": 1.0, "audio": 1.0, "text": 1.0},
-        description="How much each modality counts before its reliability in a segment is known. 0 leaves it out.",
+        _BASE_WEIGHTS,
+        description="How much each modality counts before its reliability in a segment is known; 0 leaves it out. "
+        "What is talked about need not be there, so text counts half.",
     )
     smoothing_seconds: Annotated[float, Field(ge=0)] = Field(
-        2.0, description="Time constant of the smoothing over time; 0 judges every segment by itself."
+        1.5, description="Time constant of the smoothing over time; 0 judges every segment by itself."
     )
 
     @field_validator("weights")
     @classmethod
     def _complete(cls, weights: dict[Modality, float]) -> dict[Modality, float]:
-        complete: dict[Modality, float] = {m: weights.get(m, 1.0) for m in MODALITIES}
+        complete: dict[Modality, float] = {m: weights.get(m, _BASE_WEIGHTS[m]) for m in MODALITIES}
         if not any(complete.values()):
             raise ValueError("at least one modality needs a weight above 0")
         return complete
@@ -119,6 +122,10 @@ class RayConfig(_Section):
     gpus_per_shard: Annotated[float, Field(ge=0)] | None = Field(
         None, description="GPUs a shard's encoders share. Default: 1 where the cluster has GPUs, else 0."
     )
+    encoders: Literal["auto", "actors", "threads"] = Field(
+        "auto",
+        description="Encoders as actors of their own or as threads of their shard; auto: actors where there are GPUs.",
+    )
     start_timeout_seconds: Positive = Field(120.0, description="How long to wait for the cluster to place the workers.")
 
 
@@ -143,6 +150,23 @@ class Config(_Section):
     def to_yaml(self) -> str:
         """The resolved configuration, which `load` reads back to an equal value."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def explained(section: BaseModel, indent: str = "") -> str:
+    """A configuration as YAML with a comment above every key that says what it means."""
+    lines = []
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            lines.append(f"\n{indent}# {type(value).__doc__}\n{indent}{name}:\n{explained(value, indent + '  ')}")
+        else:
+            plain = yaml.safe_dump(_plain(value), default_flow_style=True, width=1000).removesuffix("...\n").strip()
+            lines.append(f"{indent}# {info.description}\n{indent}{name}: {plain}\n")
+    return "".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def seconds(value: float) -> Fraction:

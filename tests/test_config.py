@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streammm.config import Config, keys, load, seconds
+from streammm.config import Config, explained, keys, load, seconds
 from streammm.errors import ConfigError
 
 
@@ -64,3 +64,9 @@ def test_a_setting_means_the_decimal_that_was_typed() -> None:
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_the_configurations_that_come_along_are_valid(path: Path) -> None:
     assert isinstance(load(path), Config)
+
+
+def test_the_documented_configuration_is_up_to_date() -> None:
+    path = Path(__file__).parents[1] / "configs" / "local.yaml"
+    assert path.read_text() == explained(Config())
+    assert load(path) == Config()

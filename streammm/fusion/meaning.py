@@ -15,17 +15,17 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 
 _PHRASES = ("{}", "a {}", "a photo of a {}")
-"""A label is the mean of these, as in CLIP (Radford et al., arXiv:2103.00020, section 3.1.4). A bare word can be far
-from what it means: "man" from "a person", "rooster" from the bird. Chosen on ImageNet samples in 36 coarse classes."""
+"""A label is the mean of these, as in CLIP (Radford et al., arXiv:2103.00020, section 3.1.4): a bare word can be far
+from what it means, "man" has a cosine of 0.21 to "a person". On ImageNet samples in 41 coarse classes 91 -> 94 %."""
 
 _PICTURE_RAMP = (0.35, 0.50)
 _SOUND_RAMP = (0.40, 0.70)
 """Best cosine of label and class from which a modality is believed, and from which fully. Pictures: "speech" reaches
-0.32, "aircraft" 0.61; sounds: "pizza" and "computer screen" stay below 0.5, most of ESC-10's labels are above 0.7."""
+0.32, "aircraft" 0.61. Sounds: "computer screen" reaches 0.48, "pizza" 0.53, labels of ESC-10 mostly over 0.7."""
 
 _SOUND_NEIGHBOURS = 8
 _SOUND_SOFTNESS = 0.05
-"""How many sound classes a label looks at, and how fast they count less; both chosen on ESC-10."""
+"""How many sound classes a label looks at, and how fast they count less as they are farther; chosen on ESC-10."""
 
 _GENERAL_SOUNDS = frozenset(
     (

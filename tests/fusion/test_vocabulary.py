@@ -125,6 +125,7 @@ def test_meaning_of_sounds(meaning):
     label, scores = best(vocabulary, sound={"Speech": 1.0, "Music": 0.1})
     assert label in ("speech", "talking")
     assert scores["speech"] > 10 * scores["music"]
+    assert scores["talking"] > 0.3  # though nothing but "Speech" itself is scored
     assert best(vocabulary, sound={"Music": 0.9})[0] == "music"
     assert best(vocabulary, sound={"Bark": 0.8, "Dog": 0.8, "Animal": 0.9})[0] == "dog barking"
     assert best(vocabulary, sound={"Silence": 1.0})[0] == "other"

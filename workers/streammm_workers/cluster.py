@@ -19,21 +19,24 @@ from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.journal import Journal
 from streammm_workers.driver import Observer, drive, slots
-from streammm_workers.handle import ActorHandle, Handle
+from streammm_workers.handle import ActorHandle, Handle, ThreadHandle
 from streammm_workers.shard import Shard
 
 
 @dataclass(frozen=True, slots=True)
 class ActorSpawn:
-    """Makes the stages of a shard as actors beside it, in its placement group.
+    """Makes the stages of a shard: as actors beside it, in its placement group, and its encoders as configured.
 
     Ray starts a stage that dies anew. A decode stage has forgotten its readings then and its shard opens them again;
     an encode stage remembers nothing, so Ray may repeat its calls and answer them in any order.
     """
 
+    encoders_as_actors: bool
     gpus_per_encoder: float
 
     def __call__(self, kind: str, make: Callable[..., object], *args: Any) -> Handle:
+        if kind.startswith("encode") and not self.encoders_as_actors:
+            return ThreadHandle(kind, make, *args)
         options: dict[str, Any] = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": 0}
         if kind.startswith("encode"):
             options |= {"num_cpus": 0, "max_task_retries": 2, "allow_out_of_order_execution": True}
@@ -122,9 +125,10 @@ async def _wait_for_room(groups: Sequence[PlacementGroup], bundle: dict[str, flo
 
 def _make_shard(config: Config, group: PlacementGroup, journal: Handle, decoders: int, gpus: float) -> Handle:
     beside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
+    as_actors = gpus > 0 if config.ray.encoders == "auto" else config.ray.encoders == "actors"
     actor = (
         ray.remote(Shard)
         .options(num_cpus=0, max_concurrency=1000, scheduling_strategy=beside)
-        .remote(config, ActorSpawn(gpus / 2), journal, decoders, config.decode.threads or 1)
+        .remote(config, ActorSpawn(as_actors, gpus / 2), journal, decoders, config.decode.threads or 1)
     )
     return ActorHandle(actor)

@@ -17,7 +17,7 @@ from streammm.types import Classification, SourceReport
 from streammm_workers.handle import DirectHandle, Handle, ThreadHandle, WorkerDiedError
 from streammm_workers.shard import Shard
 
-_READ_SECONDS = 0.05
+_READ_SECONDS = 0.1
 """How often rows are taken from the journal."""
 
 

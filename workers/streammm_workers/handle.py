@@ -44,15 +44,20 @@ class Spawn(Protocol):
 
 
 class ThreadHandle:
-    """A stage in a thread of its own; it is made in that thread, so that stages load side by side."""
+    """A stage in a thread of its own; it is made in that thread, so that stages load side by side.
+
+    On Ray it may be given references, which it opens.
+    """
 
     def __init__(self, kind: str, make: Callable[..., object], *args: Any) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"streammm-{kind}")
         self._stage = self._executor.submit(make, *args)
 
     async def call(self, method: str, *args: Any, num_returns: int = 1) -> Any:
+        values = [await value if inspect.isawaitable(value) else value for value in args]
+
         def run() -> Any:
-            return getattr(self._stage.result(), method)(*args)
+            return getattr(self._stage.result(), method)(*values)
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, run)
 

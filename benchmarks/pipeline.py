@@ -1,0 +1,262 @@
+"""What a media second costs: stage by stage, in the pipeline, on Ray, and in a plain script that does the same work.
+
+    python benchmarks/pipeline.py CLIP [--seconds 60] [--repeats 3]
+
+CLIP, any film with sound, is first turned into H.264 with AAC at 360p and at 1080p. Each way of working is run over
+few and over many copies of it as a process of its own, in alternating order; the difference of the two is the cost of
+the media itself, without start-up. CPU seconds are those of the whole process tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import psutil
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+LABELS = ("speech", "music", "explosion", "car", "person", "city", "animal", "computer")
+SIZES = {"360p": (640, 360), "1080p": (1920, 1080)}
+COPIES = {"360p": (4, 20), "1080p": (2, 6)}
+SINGLE = ["--set", "decode.threads=1"]
+
+
+def make_media(clip: Path, folder: Path, name: str, seconds: float) -> Path:
+    """The clip's first seconds, looped if it is short, as H.264 25/s and AAC 48 kHz stereo."""
+    path = folder / f"{name}.mp4"
+    width, height = SIZES[name]
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"preset": "medium", "crf": "23"})
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        audio = out.add_stream("aac", rate=48_000)
+        audio.layout = "stereo"
+        resampler = av.AudioResampler("fltp", "stereo", 48_000, frame_size=1024)
+        num_frames = num_samples = 0
+        while num_frames < seconds * 25:
+            with av.open(str(clip)) as source:
+                offset = Fraction(num_frames, 25)
+                for frame in source.decode(video=0, audio=0):
+                    if isinstance(frame, av.VideoFrame):
+                        while num_frames < seconds * 25 and offset + frame.pts * frame.time_base >= Fraction(
+                            num_frames, 25
+                        ):
+                            picture = frame.reformat(width, height, "yuv420p")
+                            picture.pts, picture.time_base = num_frames, Fraction(1, 25)
+                            out.mux(video.encode(picture))
+                            num_frames += 1
+                    elif num_samples < seconds * 48_000:
+                        frame.pts = None
+                        for piece in resampler.resample(frame):
+                            piece.pts, piece.time_base = num_samples, Fraction(1, 48_000)
+                            out.mux(audio.encode(piece))
+                            num_samples += piece.samples
+        out.mux(video.encode(None))
+        out.mux(audio.encode(None))
+    return path
+
+
+def plain(paths: list[str]) -> None:
+    """The script that a good engineer writes in an hour: decode a file, encode it in batches, score the labels."""
+    import numpy as np
+
+    from streammm.build import make_classifier, make_encoder, make_vocabulary
+    from streammm.config import load
+    from streammm.types import MODALITIES, Segment, Status
+
+    config = load(labels=LABELS)
+    look, listen, read = (make_encoder(config, m) for m in ("video", "audio", "text"))
+    for encoder in (look, listen, read):
+        encoder.setup()
+    classifier = make_classifier(config, make_vocabulary(config, read))
+    for path in paths:
+        pictures, sound, due = [], [], 0.25
+        with av.open(path) as container:
+            video, resampler = container.streams.video[0], av.AudioResampler("fltp", "mono", 16_000)
+            video.thread_type, video.codec_context.thread_count = "SLICE", 1
+            held = None
+            for packet in container.demux(video=0, audio=0):
+                for frame in packet.decode():
+                    if isinstance(frame, av.AudioFrame):
+                        sound += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
+                        continue
+                    while held is not None and frame.time > due:
+                        width = round(256 * held.width / held.height)
+                        rgb = held.reformat(width, 256, "rgb24", interpolation="AREA").to_ndarray()
+                        left = (width - 224) // 2
+                        pictures.append(rgb[16:240, left : left + 224])
+                        due += 0.5
+                    held = frame
+        wave = np.concatenate(sound)
+        segments = [
+            Segment(path, n, 2.0 * n, 2.0 * n + 2, frames, np.zeros(len(frames)), wave[n * 32_000 : (n + 1) * 32_000], 1.0, (),
+                    {**dict.fromkeys(MODALITIES, Status.OK), "text": Status.ABSENT})
+            for n in range(-(-len(pictures) // 4))
+            for frames in [np.stack(pictures[4 * n : 4 * n + 4])]
+        ]  # fmt: skip
+        made = {"video": look.encode(segments), "audio": listen.encode(segments)}
+        rows, _ = classifier.rows(segments, made, classifier.initial_state())
+        for row in rows:
+            json.dumps(row.to_json())
+
+
+def stages(path: Path) -> dict[str, float]:
+    """CPU milliseconds a media second of every stage, one after another in one thread."""
+    import numpy as np
+
+    from streammm.build import make_classifier, make_encoder, make_vocabulary
+    from streammm.config import load
+    from streammm.encoders.audio import patch_starts
+    from streammm.media.convert import PictureConverter
+    from streammm.media.decode import DecodeOptions, SegmentReader
+
+    spent: dict[str, float] = defaultdict(float)
+
+    def timed(stage: str, work, *args):  # type: ignore[no-untyped-def]
+        start = time.process_time()
+        result = work(*args)
+        spent[stage] += time.process_time() - start
+        return result
+
+    convert, resampler, due = PictureConverter(256, 224), av.AudioResampler("fltp", "mono", 16_000), 0.25
+    with av.open(str(path)) as container:
+        duration = container.duration / av.time_base
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        video.thread_type, video.codec_context.thread_count = "SLICE", 1
+        packets = container.demux(video, audio)
+        while (packet := timed("demux", next, packets, None)) is not None:
+            if packet.stream is video:
+                for frame in timed("decode", packet.decode):
+                    if frame.time > due:
+                        timed("convert", convert, frame)
+                        due += 0.5
+            else:
+                for frame in timed("sound decode and resample", packet.decode):
+                    timed("sound decode and resample", resampler.resample, frame)
+    config = load(labels=LABELS)
+    look, listen, read = (make_encoder(config, m) for m in ("video", "audio", "text"))
+    for encoder in (look, listen, read):
+        encoder.setup()
+    classifier = make_classifier(config, make_vocabulary(config, read))
+    with SegmentReader(str(path), DecodeOptions()) as reader:
+        segments = list(reader)
+    state = classifier.initial_state()
+    for i in range(0, len(segments), 4):
+        chunk = segments[i : i + 4]
+        made = {
+            "video": timed("picture encoder", look.encode, chunk),
+            "audio": timed("sound encoder", listen.encode, chunk),
+        }
+        for segment in chunk:
+            timed("log-mel", listen._patches, segment.waveform)
+        _, state = timed("fusion and rows", classifier.rows, chunk, made, state)
+    assert patch_starts(32_000) is not None
+    spent["sound encoder"] -= spent["log-mel"]
+    words = read.embed
+    timed("text (a caption a segment)", lambda: [words([f"caption number {n}"]) for n in range(len(segments))])
+    return {stage: 1000 * cpu / duration for stage, cpu in spent.items()}
+
+
+def measure(command: list[str]) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds and peak memory in MiB of a command with all its descendants."""
+    started, cpu, peak = time.perf_counter(), {}, 0.0
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while process.poll() is None:
+        memory = 0.0
+        for each in [process, *_children(process)]:
+            try:
+                times = each.cpu_times()
+                cpu[each.pid, each.create_time()] = times.user + times.system
+                memory += each.memory_full_info().pss / 2**20
+            except psutil.Error:
+                continue
+        peak = max(peak, memory)
+        time.sleep(0.2)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{process.stderr.read().decode()}")
+    return time.perf_counter() - started, sum(cpu.values()), peak
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path, nargs="?")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
+    parser.add_argument("--plain", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.plain:
+        plain(arguments.plain)
+        return
+    if arguments.clip is None:
+        parser.error("a clip with picture and sound is needed")
+    run = [sys.executable, "-c", "from streammm.cli import main; main()", "run", "--labels", ",".join(LABELS)]
+    with tempfile.TemporaryDirectory() as temporary:
+        ways = {
+            "plain script": [sys.executable, __file__, "--plain"],
+            "one process": [*run, *SINGLE, "--out", f"{temporary}/here"],
+            "--ray": [*run, *SINGLE, "--ray=local", "--out", f"{temporary}/ray"],
+        }
+        for name in arguments.sizes:
+            report(name, make_media(arguments.clip, Path(temporary), name, arguments.seconds), ways, arguments)
+
+
+def report(name: str, media: Path, ways: dict[str, list[str]], arguments: argparse.Namespace) -> None:
+    few, many = COPIES[name]
+    copies = []
+    for n in range(many):
+        copies.append(str(media.with_name(f"{name}-{n}.mp4")))
+        os.link(media, copies[-1])
+    extra = (many - few) * arguments.seconds
+    costs: dict[str, list[float]] = defaultdict(list)
+    speeds: dict[str, list[float]] = defaultdict(list)
+    starts: dict[str, list[float]] = defaultdict(list)
+    peaks: dict[str, float] = defaultdict(float)
+    for repeat in range(arguments.repeats):
+        order = list(ways) if repeat % 2 == 0 else list(ways)[::-1]
+        for way in order:
+            short_wall, short_cpu, _ = measure(ways[way] + copies[:few])
+            long_wall, long_cpu, peak = measure(ways[way] + copies)
+            costs[way].append(1000 * (long_cpu - short_cpu) / extra)
+            speeds[way].append(extra / (long_wall - short_wall))
+            starts[way].append(short_wall - few * arguments.seconds / speeds[way][-1])
+            peaks[way] = max(peaks[way], peak)
+    print(f"\n{name} H.264 with AAC, {arguments.seconds:g} s, medians of {arguments.repeats}")
+    print(f"{'':28}{'CPU ms/media s':>16}{'of the script':>15}{'media s/s':>11}{'start s':>9}{'peak MiB':>10}")
+    base = statistics.median(costs["plain script"])
+    for way in ways:
+        cost = statistics.median(costs[way])
+        ratios = [a / b for a, b in zip(costs[way], costs["plain script"], strict=True)]
+        print(
+            f"{way:28}{cost:16.1f}{statistics.median(ratios):15.3f}{statistics.median(speeds[way]):11.1f}"
+            f"{statistics.median(starts[way]):9.1f}{peaks[way]:10.0f}"
+        )
+    table = stages(media)
+    print(f"\n{'stage, one thread':28}{'CPU ms/media s':>16}{'share':>15}")
+    ours = statistics.median(costs["one process"])
+    for stage, cost in table.items():
+        print(f"{stage:28}{cost:16.2f}{cost / ours:15.1%}")
+    rest = ours - sum(cost for stage, cost in table.items() if not stage.startswith("text"))
+    print(f"{'rest of one process':28}{rest:16.2f}{rest / ours:15.1%}")
+    assert base > 0
+
+
+if __name__ == "__main__":
+    main()
