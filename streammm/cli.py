@@ -116,7 +116,7 @@ def run(
     from streammm.sinks.jsonl import JsonLines
     from streammm_workers import driver
 
-    config = load(config_file, settings or (), labels=tuple(labels.split(",")) if labels is not None else None)
+    config = load(config_file, settings or (), labels=labels)
     names = list(expand(sources))
     if not names:
         raise ConfigError(f"no media files in {', '.join(sources)}")

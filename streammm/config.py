@@ -145,7 +145,7 @@ class Config(_Section):
     @field_validator("labels", mode="before")
     @classmethod
     def _split(cls, labels: Any) -> Any:
-        return labels.split(",") if isinstance(labels, str) else labels
+        return [label.strip() for label in labels.split(",")] if isinstance(labels, str) else labels
 
     def to_yaml(self) -> str:
         """The resolved configuration, which `load` reads back to an equal value."""

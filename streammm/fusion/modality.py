@@ -31,9 +31,9 @@ cross-entropy over the labelled sets with their own labels and with unrelated on
 overruled clear pictures. Text: of 132 captions of films, one in twenty is that near to any general label."""
 
 _SOUND_FLOOR, _BELOW_FLOOR = 0.1, 0.02
-"""A class score of 0.01, whose root this is, is YAMNet's noise: what lies below counts a fiftieth, so that rooms in which
-nothing happens do not overrule a faint picture. Moved no top-1 of the labelled sets by more than half a point, but drones
-heard from far: 37.9 to 39.1 %."""
+"""A class score of 0.01, whose root this is, is YAMNet's noise: what lies below counts a fiftieth, so that rooms in
+which nothing happens do not overrule a faint picture. On the labelled sets it moved no top-1 by more than 0.6 points,
+but for clips of drones (37.9 to 39.1 %)."""
 
 _OTHER_OFFSET, _OTHER_SCALE = 10, 20
 """Among many labels some are near to anything, so "none of these" weighs (K + 10) / 20. Chosen on ESC-10, ImageNet
@@ -48,8 +48,9 @@ class _Judge(nn.Module):
     """A softmax over the labels, with their reliability as prior, and one more class at a fixed level: none of these.
 
     Of K labels with similarities s and reliabilities r, one has the probability r exp(s / T) / (n + sum of all
-    r exp(s / T)), where n = (K + 10) / 20 exp(o / T) stands for the other class. With a floor f, exp(s / T) - exp(f / T)
-    stands in place of exp(s / T), but never less than a small share of it, which keeps the order of the labels.
+    r exp(s / T)), where n = (K + 10) / 20 exp(o / T) stands for the other class. With a floor f,
+    exp(s / T) - exp(f / T) stands in place of exp(s / T), but never less than a small share of it, which keeps the
+    order of the labels.
     """
 
     prior: Tensor

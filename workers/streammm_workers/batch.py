@@ -40,6 +40,7 @@ class Batcher:
     def put(self, source: str, chunk: Any, num_segments: int) -> asyncio.Future[Encoded]:
         """Queues a chunk, or a reference to one; the future is its result."""
         result: asyncio.Future[Encoded] = asyncio.get_running_loop().create_future()
+        result.add_done_callback(_look)
         self._waiting.setdefault(source, deque()).append(_Waiting(chunk, num_segments, result))
         self._send()
         return result
@@ -77,3 +78,9 @@ class Batcher:
         finally:
             self._room += 1
             self._send()
+
+
+def _look(result: asyncio.Future[Encoded]) -> None:
+    """Looks at a result that nobody may be waiting for any more, so that asyncio does not report it as overlooked."""
+    if not result.cancelled():
+        result.exception()

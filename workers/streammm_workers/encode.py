@@ -50,6 +50,7 @@ class EncodeWorker:
         A batch that fails is tried again chunk by chunk and a chunk segment by segment, so that one bad segment costs
         itself alone: it comes back as absent, with the failure.
         """
+        self.load()
         segments = [segment for chunk in chunks for segment in chunk]
         encoded = self._encode(segments)
         ends = np.cumsum([len(chunk) for chunk in chunks]).tolist()
