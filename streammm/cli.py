@@ -114,7 +114,7 @@ def run(
     from streammm.sinks.console import ConsoleReport
     from streammm.sinks.files import RunFiles
     from streammm.sinks.jsonl import JsonLines
-    from streammm_workers import driver
+    from streammm_workers import engine
 
     config = load(config_file, settings or (), labels=labels)
     names = list(expand(sources))
@@ -131,7 +131,7 @@ def run(
         stack.callback(report.close)
         interrupted = False
         try:
-            driver.run(config, names, _Observer(sink, report), ray)
+            engine.run(config, names, _Observer(sink, report), ray)
         except KeyboardInterrupt:
             interrupted = True
     if out != "-":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -124,11 +123,10 @@ class SegmentReader:
     def _read_sidecar(self) -> list[Cue]:
         """Cues of the first caption file beside the source; one that cannot be read is counted as an error."""
         for path in sidecars(self.source):
-            if path != Path(self.source):
-                try:
-                    return read_sidecar(path)
-                except SourceError as error:
-                    self._count(error)
+            try:
+                return read_sidecar(path)
+            except SourceError as error:
+                self._count(error)
         return []
 
     def _make_stages(self, options: DecodeOptions, first_segment: int) -> None:

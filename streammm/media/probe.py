@@ -40,7 +40,7 @@ def probe(source: str) -> Probe:
             tuple(_audio(stream) for stream in container.streams.audio),
             (
                 *(_codec(stream) for stream in container.streams if stream.type == "subtitle"),
-                *(f"beside it: {path.name}" for path in sidecars(source) if str(path) != source),
+                *(f"beside it: {path.name}" for path in sidecars(source)),
             ),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -51,15 +52,18 @@ def _matches(name: str) -> list[str]:
 def sidecars(source: str) -> list[Path]:
     """Caption files of a source: ``talk.srt`` or ``talk.en.vtt`` beside ``talk.mp4``, the plain name first."""
     path = Path(source)
-    if not path.parent.is_dir():
+    try:
+        beside = os.listdir(path.parent)
+    except OSError:
         return []
     found = [
-        p
-        for p in path.parent.iterdir()
-        if p.suffix.lower() in SIDECAR_SUFFIXES
-        and (p.stem == path.stem or (p.stem.startswith(path.stem + ".") and "." not in p.stem[len(path.stem) + 1 :]))
+        Path(name)
+        for name in beside
+        if name.startswith(path.stem + ".") and Path(name).suffix.lower() in SIDECAR_SUFFIXES and name != path.name
     ]
-    return sorted(found, key=lambda p: (len(p.stem), SIDECAR_SUFFIXES.index(p.suffix.lower()), p.name))
+    found = [name for name in found if name.stem.removeprefix(path.stem).count(".") <= 1]
+    found.sort(key=lambda name: (len(name.stem), SIDECAR_SUFFIXES.index(name.suffix.lower()), name))
+    return [path.parent / name for name in found]
 
 
 def open_media(source: str, max_pixels: int) -> InputContainer:

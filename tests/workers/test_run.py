@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +18,7 @@ import streammm
 from streammm.config import Config, load
 from streammm.errors import ConfigError, SourceError
 from streammm.types import Classification, Modality, SourceReport
-from streammm_workers import driver
+from streammm_workers import engine
 from tests.conftest import MakeClip
 
 LABELS = ("beep", "speech", "dog barking", "blank wall")
@@ -44,7 +48,7 @@ class Recorder:
 
 def run(sources: Sequence[Path], config: Config, ray: str | None = None, recorder: Recorder | None = None) -> Recorder:
     recorder = recorder or Recorder()
-    driver.run(config, [str(s) for s in sources], recorder, ray)
+    engine.run(config, [str(s) for s in sources], recorder, ray)
     return recorder
 
 
@@ -163,3 +167,22 @@ def test_a_mistake_in_the_set_up_stops_the_run_and_blames_no_source(clip: MakeCl
 def test_an_address_without_a_cluster_is_a_mistake(clip: MakeClip) -> None:
     with pytest.raises(ConfigError, match=r"no Ray cluster can be reached at '127\.0\.0\.1:1'"):
         run([clip("a.mp4", 3.0)], Config(), ray="127.0.0.1:1")
+
+
+@pytest.mark.parametrize("ray", [[], pytest.param(["--ray=local"], marks=pytest.mark.ray)])
+def test_ctrl_c_ends_a_run_soon_and_keeps_its_rows(clip: MakeClip, tmp_path: Path, ray: list[str]) -> None:
+    clip("long.mp4", 900.0, rate=4)
+    rows = tmp_path / "rows.jsonl"
+    program = [sys.executable, "-c", "from streammm.cli import main; main()"]
+    command = [*program, "run", "long.mp4", "--out", str(rows), *ray]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not (rows.exists() and rows.read_text().count("\n") > 3) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    kept = [json.loads(line) for line in rows.read_text().splitlines()]
+    assert [row["segment"] for row in kept] == list(range(len(kept)))
+    assert 3 < len(kept) < 450
