@@ -24,7 +24,7 @@ from typing import Any
 import compose
 
 _START_SECONDS = 60.0
-_RUN_SECONDS = 120.0
+_RUN_SECONDS = 90.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
