@@ -36,7 +36,7 @@ class Clock:
         if self._wraps and stream in self._last:
             raw += round((self._last[stream] - raw) / _WRAP) * _WRAP
         self._last[stream] = raw
-        return raw - self.origin
+        return raw - self.origin if self.origin else raw
 
 
 class FrameTimes:
@@ -55,7 +55,7 @@ class FrameTimes:
         self._period = 1 / Fraction(rate) if rate > 0 else Fraction(1, 25)
         self._use_dts = use_dts
         self._first_dts: int | None = None
-        self._next = Fraction(0)
+        self._last = Fraction(0), Fraction(0)
 
     def span(self, frame: av.VideoFrame) -> tuple[Fraction, Fraction]:
         """Start of a picture on the source's clock and how long it says it is shown, in seconds."""
@@ -66,9 +66,9 @@ class FrameTimes:
                 self._first_dts = frame.dts
             stamp = frame.dts - self._first_dts
         if stamp is None or time_base is None:
-            start = self._next
+            start = sum(self._last, Fraction(0))
         else:
             start = self._clock.seconds(self._index, stamp, time_base)
         duration = frame.duration * time_base if frame.duration and time_base else self._period
-        self._next = start + duration
+        self._last = start, duration
         return start, duration

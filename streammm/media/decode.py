@@ -219,7 +219,11 @@ class SegmentReader:
     def _flush(self) -> list[Segment]:
         pieces = self._resample(None) if self._audio is not None else []
         segments = [s for piece in pieces for s in self._push_piece(piece)]
-        return segments + self._segmenter.flush()
+        segments += self._segmenter.flush()
+        if dropped := self._segmenter.pictures.num_out_of_order + self._segmenter.sound.num_overlaps:
+            self.num_errors += dropped
+            self.last_error = self.last_error or "times went back, what came twice was dropped"
+        return segments
 
     def _packet_seconds(self, packet: av.Packet[Any]) -> Fraction | None:
         stamp = packet.pts if packet.pts is not None else packet.dts

@@ -29,6 +29,7 @@ class PictureSampler:
         self._rate_hz = rate_hz
         self._convert = convert
         self._next = max(0, _ceil(skip_seconds * rate_hz - Fraction(1, 2)))
+        self._next_seconds = self._seconds(self._next)
         self._taken: dict[int, tuple[float, Picture]] = {}
         self._held: av.VideoFrame | None = None
         self._held_start = Fraction(0)
@@ -71,17 +72,23 @@ class PictureSampler:
 
     def forget(self, before: Fraction) -> None:
         """Drops the pictures of all instants before a time."""
-        for n in [n for n in self._taken if (n + Fraction(1, 2)) / self._rate_hz < before]:
+        for n in [n for n in self._taken if self._seconds(n) < before]:
             del self._taken[n]
 
     def _settle(self, until: Fraction) -> None:
         """Gives every open instant before ``until`` the picture that is held, or none if it lies before that one."""
+        if until <= self._next_seconds:
+            return
         stop = _ceil(until * self._rate_hz - Fraction(1, 2))
         if self._held is not None:
             first = max(self._next, _ceil(self._held_start * self._rate_hz - Fraction(1, 2)))
             for n in range(first, stop):
                 self._taken[n] = self._hold()
         self._next = max(self._next, stop)
+        self._next_seconds = self._seconds(self._next)
+
+    def _seconds(self, n: int) -> Fraction:
+        return (n + Fraction(1, 2)) / self._rate_hz
 
     def _hold(self) -> tuple[float, Picture]:
         if self._held_picture is None:

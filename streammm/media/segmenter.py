@@ -12,7 +12,7 @@ import numpy as np
 
 from streammm.media.pictures import Picture, PictureSampler
 from streammm.media.sound import SoundTrack
-from streammm.types import MODALITIES, Cue, Modality, Segment, Status
+from streammm.types import MODALITIES, SAMPLE_RATE_HZ, Cue, Modality, Segment, Status
 
 _LEAST_TAIL = Fraction(1, 10)
 """What is left at the end becomes a segment of its own from 0.1 s on: encoders pad sound by up to two of their frames
@@ -77,6 +77,7 @@ class Segmenter:
         self._streams = streams
         self._shape = picture_shape
         self._next = first_segment
+        self._expect_end()
         self._max_lead = Fraction(max_lead_seconds)
         self.pictures = PictureSampler(windows.frames_per_second, convert, windows.start(first_segment))
         self.sound = SoundTrack()
@@ -93,14 +94,14 @@ class Segmenter:
     def push_picture(self, start: Fraction, duration: Fraction, frame: av.VideoFrame) -> list[Segment]:
         """Takes the next decoded picture; returns the segments that are complete now."""
         self.pictures.push(start, duration, frame)
-        return self._complete()
+        return self._complete() if start >= self._end else []
 
     def push_sound(
         self, start: Fraction | None, samples: np.ndarray[tuple[int], np.dtype[np.float32]]
     ) -> list[Segment]:
         """Takes the next piece of sound, float32 [N] at 16 kHz; returns the segments that are complete now."""
         self.sound.push(start, samples)
-        return self._complete()
+        return self._complete() if self.sound.num_samples >= self._end_sample else []
 
     def push_cue(self, cue: Cue) -> None:
         """Takes a piece of timed text, which must come before the segments that it belongs to are complete."""
@@ -126,8 +127,8 @@ class Segmenter:
 
     def _complete(self) -> list[Segment]:
         segments = []
-        while self._is_complete(self._windows.end(self._next)):
-            segments.append(self._cut(self._windows.end(self._next)))
+        while self._is_complete(self._end):
+            segments.append(self._cut(self._end))
         return segments
 
     def _is_complete(self, end: Fraction) -> bool:
@@ -168,8 +169,14 @@ class Segmenter:
             decoded_unix_seconds=time.time(),
         )
         self._next += 1
+        self._expect_end()
         self._forget(self._windows.start(self._next))
         return segment
+
+    def _expect_end(self) -> None:
+        """Where the next segment ends: until a stream gets there, its frames complete nothing."""
+        self._end = self._windows.end(self._next)
+        self._end_sample = round(self._end * SAMPLE_RATE_HZ)
 
     def _forget(self, before: Fraction) -> None:
         self.pictures.forget(before)

@@ -33,6 +33,11 @@ class SoundTrack:
         """Time up to which sound has arrived; None before the first piece."""
         return None if self._next is None else Fraction(self._next, SAMPLE_RATE_HZ)
 
+    @property
+    def num_samples(self) -> int:
+        """The same in samples, 0 before the first piece."""
+        return self._next or 0
+
     def push(self, start: Fraction | None, samples: npt.NDArray[np.float32]) -> None:
         """Takes the next piece, float32 [N] at 16 kHz, which starts at ``start`` or, if None, where the last ended."""
         at = self._next or 0

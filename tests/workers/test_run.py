@@ -119,7 +119,8 @@ def test_rows_do_not_depend_on_how_the_work_is_cut(sources: list[Path], config: 
 
 @pytest.mark.ray
 def test_ray_gives_the_rows_of_one_process(sources: list[Path], config: Config) -> None:
-    here, there = run(sources, config), run(sources, config, ray="local")
+    actors = load(settings=["ray.encoders=actors"], labels=LABELS)
+    here, there = run(sources, config), run(sources, actors, ray="local")
     assert_same(there.by_segment(), here.by_segment())
     assert {s: e.reason for s, e in there.failures.items()} == {str(sources[1]): "not-media"}
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray import exceptions
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
@@ -78,8 +79,13 @@ def _connect(address: str) -> None:
         else:
             _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except exceptions.AuthenticationError as error:
+        raise ConfigError(f"the Ray cluster at {address!r} wants another token (RAY_AUTH_TOKEN): {error}") from error
     except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"no Ray cluster can be reached at {address!r}: {error}") from error
+        raise ConfigError(
+            f"no Ray cluster can be reached at {address!r}: {error}. This machine must be a node of it: "
+            "ray start --address=ADDRESS --num-cpus=0 makes it one that does no work"
+        ) from error
 
 
 def _knock(address: str) -> None:
