@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 from streammm.config import Config, seconds
@@ -25,7 +24,7 @@ def used_modalities(config: Config) -> tuple[Modality, ...]:
 
 
 def decode_options(config: Config) -> DecodeOptions:
-    """How to decode and cut, in the pictures that the configured image encoder wants."""
+    """How to decode and cut; the pictures are those that the image encoders here want."""
     segment = config.segment
     return DecodeOptions(
         windows=Windows(
@@ -33,7 +32,7 @@ def decode_options(config: Config) -> DecodeOptions:
             seconds(segment.hop_seconds or segment.length_seconds),
             seconds(segment.frames_per_second),
         ),
-        threads=config.decode.threads or 1,
+        threads=config.decode.threads,
         max_pixels=config.decode.max_pixels,
     )
 
@@ -94,6 +93,6 @@ def model_name(config: Config) -> str:
     return f"{encoders}:{digest[:8]}"
 
 
-def num_decoders(config: Config, num_sources: int, cores: int | None = None) -> int:
+def num_decoders(config: Config, num_sources: int, cores: int) -> int:
     """How many decode workers to make where nothing is set: one a core, at most one a source."""
-    return config.engine.decoders or max(1, min(num_sources, cores or os.cpu_count() or 1))
+    return config.engine.decoders or max(1, min(num_sources, cores))

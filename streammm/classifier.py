@@ -48,7 +48,7 @@ class Classifier:
         present = np.zeros((1, len(segments), len(MODALITIES)), np.bool_)
         inputs: dict[Modality, torch.Tensor] = {}
         for m, modality in enumerate(MODALITIES):
-            if (made := embeddings.get(modality)) is not None:
+            if (made := embeddings.get(modality)) is not None and made.present.any():
                 present[0, :, m] = made.present
                 values = made.tags if made.tags.shape[1] else made.vectors
                 inputs[modality] = torch.from_numpy(np.array(values))[None]

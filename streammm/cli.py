@@ -17,12 +17,12 @@ from rich.text import Text
 
 from streammm.config import explained, load
 from streammm.errors import ConfigError, SourceError, StreammmError
+from streammm.sinks.files import RunFiles
+from streammm.sinks.jsonl import JsonLines
 from streammm.types import Classification, SourceReport
 
 if TYPE_CHECKING:
     from streammm.sinks.console import ConsoleReport
-    from streammm.sinks.files import RunFiles
-    from streammm.sinks.jsonl import JsonLines
 
 OK, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -112,8 +112,6 @@ def run(
     """Classify files segment by segment."""
     from streammm.media.source import expand
     from streammm.sinks.console import ConsoleReport
-    from streammm.sinks.files import RunFiles
-    from streammm.sinks.jsonl import JsonLines
     from streammm_workers import engine
 
     config = load(config_file, settings or (), labels=labels)
@@ -132,13 +130,19 @@ def run(
         interrupted = False
         try:
             engine.run(config, names, _Observer(sink, report), ray)
+            if isinstance(sink, RunFiles):
+                sink.begin()  # a run without a row has its files too
         except KeyboardInterrupt:
             interrupted = True
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StreammmError(f"cannot write rows: {error.strerror or error}") from error
     if out != "-":
         _out.print(report.table())
         _out.print()
         where = f"; rows are in {sink.results}" if isinstance(sink, RunFiles) else ""
-        _out.print(report.summary() + where, highlight=False, soft_wrap=True)
+        _out.print(report.summary() + where, highlight=False, markup=False, soft_wrap=True)
     if interrupted:
         _err.print("[bold yellow]interrupted[/] rows made so far are kept")
         raise typer.Exit(INTERRUPTED)
@@ -160,7 +164,8 @@ class _Observer:
         self._report.finished(report)
 
     def failed(self, error: SourceError, num_rows: int) -> None:
-        self._sink.write_failure(error)
+        if isinstance(self._sink, RunFiles):
+            self._sink.write_failure(error)
         self._report.failed(error)
 
 

@@ -14,13 +14,14 @@ from streammm.types import Classification
 
 
 def classify(
-    source: str | PathLike[str], labels: Sequence[str] | None = None, config: Config | None = None
+    source: str | PathLike[str], labels: Sequence[str] | str | None = None, config: Config | None = None
 ) -> Iterator[Classification]:
     """Yields one row for each segment of a file, in order, as they are made: the rows that `streammm run` writes.
 
     Args:
         source: path of a media file; captions beside it are read too.
-        labels: what to look and listen for, in any words; default: those of the configuration, else a general list.
+        labels: what to look and listen for, in any words, as a list or separated by commas; default: those of the
+            configuration, else a general list.
         config: everything else; `streammm.config.load` reads one from a file.
 
     Raises:
@@ -29,7 +30,9 @@ def classify(
     """
     config = config or Config()
     if labels is not None:
-        config = load(**config.model_dump(exclude={"labels"}), labels=tuple(labels))
+        config = load(
+            **config.model_dump(exclude={"labels"}), labels=labels if isinstance(labels, str) else tuple(labels)
+        )
     with (
         SegmentReader(fspath(source), decode_options(config)) as reader,
         ThreadPoolExecutor(4, thread_name_prefix="streammm") as threads,

@@ -33,6 +33,7 @@ def write_clip(
     cues: Sequence[tuple[float, float, str]] = (),
     grey: int | None = None,
     loudness: float = 0.1,
+    gap_seconds: float = 0.0,
     options: dict[str, str] | None = None,
 ) -> Path:
     """Writes a clip: grey frames that count, a 440 Hz tone with full-scale clicks at given times, captions."""
@@ -42,7 +43,7 @@ def write_clip(
             picture = out.add_stream(video, rate=rate, options={"crf": "4"} if video == "libx264" else {})
             picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
             picture.gop_size, picture.bit_rate = rate, 4_000_000
-            streams.append(_pictures(picture, seconds, rate, video_start, grey))
+            streams.append(_pictures(picture, seconds, rate, video_start, grey, gap_seconds))
         if audio:
             sound = out.add_stream(audio, rate=48_000 if audio == "libopus" else 44_100)
             sound.layout = "mono"
@@ -55,11 +56,12 @@ def write_clip(
     return path
 
 
-def _pictures(stream, seconds, rate, start, grey):
+def _pictures(stream, seconds, rate, start, grey, gap):
     for n in range(round(seconds * rate)):
         level = GREY_STEP * (n % 60) if grey is None else grey
         frame = av.VideoFrame.from_ndarray(np.full((stream.height, stream.width, 3), level, np.uint8), "rgb24")
-        frame.pts, frame.time_base = n + round(start * rate), Fraction(1, rate)
+        late = gap if n >= seconds * rate / 2 else 0.0
+        frame.pts, frame.time_base = n + round((start + late) * rate), Fraction(1, rate)
         yield from stream.encode(frame)
     yield from stream.encode(None)
 

@@ -1,6 +1,9 @@
 """The command line, each call in a process of its own: what it prints, what it writes, how it ends."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -51,8 +54,9 @@ def test_a_folder_becomes_a_run_directory(streammm: Streammm, folder: Path) -> N
 
 def test_a_row_has_the_published_form(streammm: Streammm, clip: MakeClip) -> None:
     clip("a.mp4", 2.0)
-    done = streammm("run", "a.mp4", "--labels", "beep,wall", "--out", "-")
-    assert done.returncode == 0, done.stderr
+    done = streammm("run", "a.mp4", "none.mp4", "x" * 300, "--labels", "beep,wall", "--out", "-")
+    assert done.returncode == 1, done.stderr
+    assert "quarantined none.mp4: no such file" in done.stderr
     (row,) = map(json.loads, done.stdout.splitlines())
     assert list(row) == [
         "id",
@@ -115,6 +119,25 @@ def test_a_mistake_in_the_call_is_named(
     assert "Traceback" not in done.stderr
 
 
+def test_a_mistake_in_the_call_leaves_earlier_results_alone(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
+    clip("a.mp4", 1.0)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.jsonl").write_text("precious\n")
+    assert streammm("run", "a.mp4", "--out", "out", "--set", "encoders.audio=yamnett").returncode == 2
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["results.jsonl"]
+    assert (tmp_path / "out" / "results.jsonl").read_text() == "precious\n"
+
+
+def test_a_reader_that_goes_away_ends_the_run_quietly(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
+    clip("a.mp4", 60.0)
+    program = f"{sys.executable} -c 'from streammm.cli import main; main()' run a.mp4 --out - | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert json.loads(done.stdout)["segment"] == 0
+    assert "Traceback" not in done.stderr
+
+
 def test_probe_says_what_is_in_a_file(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
     clip("a.mkv", 2.0, cues=[(0.0, 1.0, "hello")])
     done = streammm("probe", "a.mkv", "none.mkv")
@@ -144,7 +167,5 @@ def test_the_library_works_without_ray(streammm: Streammm, clip: MakeClip, tmp_p
     blocked = tmp_path / "blocked"
     (blocked / "ray").mkdir(parents=True)
     (blocked / "ray" / "__init__.py").write_text("raise ImportError('ray was imported')")
-    import os
-
     done = streammm("run", "a.mp4", "--out", "-", env={**os.environ, "PYTHONPATH": str(blocked)})
     assert done.returncode == 0, done.stderr

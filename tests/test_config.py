@@ -37,6 +37,8 @@ def test_the_resolved_configuration_reads_back_as_it_was(tmp_path: Path) -> None
         ("a: b=1", "unknown key a: b"),
         ("output.top_labels.x=1", "output.top_labels"),
         ("labels=[", "is not YAML"),
+        ("segment.length_seconds=.inf", "segment.length_seconds: input should be a finite number"),
+        ("fusion.smoothing_seconds=.nan", "fusion.smoothing_seconds: input should be"),
     ],
 )
 def test_mistakes_are_named(setting: str, message: str) -> None:

@@ -78,7 +78,7 @@ def _digest(key: str, example: Tensor, num_free_axes: int, version: str) -> str:
 
 
 def _convert(openvino: Any, net: nn.Module, example: Tensor, num_free_axes: int) -> Any:
-    with warnings.catch_warnings(), _tracing:
+    with _tracing, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says that tracing is deprecated: OpenVINO's converter does it
         model = openvino.convert_model(net.eval().requires_grad_(False), example_input=example)
     model.reshape([*[-1] * num_free_axes, *example.shape[num_free_axes:]])

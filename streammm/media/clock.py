@@ -17,26 +17,58 @@ _WRAP = Fraction(2**33, 90_000)
 class Clock:
     """Maps timestamps of every stream of one source onto [0, duration).
 
+    A stream whose time jumps back by more than a second, or ahead by more than `max_step_seconds`, has been restarted
+    or damaged: it goes on where the latest stream is, and the other streams follow into the same new epoch when they
+    jump, so that picture and sound stay together.
+
     Args:
         origin: the container's start time in seconds, which becomes zero; None where the container has no times, and
             then the first timestamp that is seen is taken. It is the zero that players and the ffmpeg tool show.
-        wraps: True for containers whose timestamps have 33 bits.
+        wraps: True for containers whose timestamps have 33 bits, and which may be cut and joined anywhere.
     """
 
     def __init__(self, origin: Fraction | None, wraps: bool = False) -> None:
         self.origin = origin
+        self.max_step_seconds = 60 if wraps else 3600
+        self.num_jumps = 0
         self._wraps = wraps
-        self._last: dict[int, Fraction] = {}
+        self._raw: dict[int, Fraction] = {}
+        self._times: dict[int, Fraction] = {}
+        self._epochs: dict[int, int] = {}
+        self._shifts = [Fraction(0)]
 
     def seconds(self, stream: int, pts: int, time_base: Fraction) -> Fraction:
         """The time of a timestamp of a stream; may be negative for what lies before the start."""
         raw = pts * time_base
         if self.origin is None:
             self.origin = raw
-        if self._wraps and stream in self._last:
-            raw += round((self._last[stream] - raw) / _WRAP) * _WRAP
-        self._last[stream] = raw
-        return raw - self.origin if self.origin else raw
+        if self._wraps and stream in self._raw:
+            raw += round((self._raw[stream] - raw) / _WRAP) * _WRAP
+        self._raw[stream] = raw
+        time = raw - self.origin if self.origin else raw
+        if len(self._shifts) > 1:
+            time += self._shifts[self._epochs.setdefault(stream, len(self._shifts) - 1)]
+        last = self._times.get(stream, time)
+        if not -1 <= time - last <= self.max_step_seconds:
+            time = self._jump(stream, time, last)
+        self._times[stream] = time
+        return time
+
+    def _jump(self, stream: int, time: Fraction, last: Fraction) -> Fraction:
+        """Moves a stream into the next epoch that fits, or into a new one that goes on at the latest time."""
+        self.num_jumps += 1
+        epoch = self._epochs.get(stream, 0)
+        bare = time - self._shifts[epoch]
+        for later in range(epoch + 1, len(self._shifts)):
+            if -1 <= bare + self._shifts[later] - last <= self.max_step_seconds:
+                self._epochs[stream] = later
+                return bare + self._shifts[later]
+        latest = max(self._times.values())
+        self._shifts.append(latest - bare)
+        self._epochs[stream] = len(self._shifts) - 1
+        for other in self._times:
+            self._epochs.setdefault(other, 0)
+        return latest
 
 
 class FrameTimes:
@@ -70,5 +102,6 @@ class FrameTimes:
         else:
             start = self._clock.seconds(self._index, stamp, time_base)
         duration = frame.duration * time_base if frame.duration and time_base else self._period
+        duration = min(duration, Fraction(self._clock.max_step_seconds))
         self._last = start, duration
         return start, duration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import TracebackType
@@ -22,6 +22,9 @@ from streammm.types import SAMPLE_RATE_HZ, Cue, Modality, Segment
 
 _MAX_DEMUX_ERRORS = 100
 """A container so damaged that reading fails this often in a row is taken to end there."""
+
+_LAST_CUE_SECONDS = 48 * 3600
+"""A caption file of a few bytes may name any time, and with captions alone each window up to it is a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class SegmentReader:
                 raise SourceError(source, "no-media", "no video, sound or text in it that can be decoded")
             self._make_stages(options, first_segment)
             for cue in sidecar_cues:
-                self._segmenter.push_cue(cue)
+                self._push_cue(cue)
         except BaseException:
             self.close()
             raise
@@ -174,30 +177,44 @@ class SegmentReader:
                 in_a_row += 1
                 self._count(error)
 
-    def _decode(self, packet: av.Packet[Any]) -> list[Segment]:
+    def _decode(self, packet: av.Packet[Any]) -> Iterator[Segment]:
         modality: Modality = "video" if packet.stream is self._video else "audio"
         try:
             if packet.stream is self._text:
                 modality = "text"
                 for cue in packet_cues(packet, -float(self._clock.origin or 0)):
-                    self._segmenter.push_cue(cue)
-                return []
+                    self._push_cue(cue)
+                return
             frames = packet.decode()
         except (av.error.FFmpegError, ValueError) as error:
             self._segmenter.push_error(modality, self._packet_seconds(packet))
             self._count(error)
-            return []
-        return [segment for frame in frames for segment in self._push(frame)]
+            return
+        if packet.is_corrupt:
+            self._segmenter.push_error(modality, self._packet_seconds(packet))
+            self.num_errors += 1
+            self.last_error = "a packet is damaged"
+        for frame in frames:
+            yield from self._push(frame)
 
-    def _push(self, frame: object) -> list[Segment]:
+    def _push_cue(self, cue: Cue) -> None:
+        if cue.start_seconds > _LAST_CUE_SECONDS:
+            self.num_errors += 1
+            self.last_error = f"a caption at {cue.start_seconds:.0f} s, which no film reaches"
+        else:
+            self._segmenter.push_cue(cue)
+
+    def _push(self, frame: object) -> Iterator[Segment]:
         if isinstance(frame, av.VideoFrame):
             start, duration = self._times.span(frame)
             if frame.is_corrupt:
                 self._segmenter.push_error("video", start)
                 self.num_errors += 1
-            return self._segmenter.push_picture(start, duration, frame)
+            yield from self._segmenter.push_picture(start, duration, frame)
+            return
         assert isinstance(frame, av.AudioFrame)
-        return [s for piece in self._resample(frame) for s in self._push_piece(piece)]
+        for piece in self._resample(frame):
+            yield from self._push_piece(piece)
 
     def _resample(self, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
         try:
@@ -210,20 +227,22 @@ class SegmentReader:
             self._count(error)
             return []
 
-    def _push_piece(self, piece: av.AudioFrame) -> list[Segment]:
+    def _push_piece(self, piece: av.AudioFrame) -> Iterable[Segment]:
         start = None
         if piece.pts is not None and self._audio is not None:
             start = self._clock.seconds(self._audio.index, piece.pts, Fraction(1, SAMPLE_RATE_HZ))
-        return self._segmenter.push_sound(start, piece.to_ndarray()[0].astype(np.float32, copy=False))
+        return self._segmenter.push_sound(start, np.frombuffer(memoryview(piece.planes[0]), np.float32, piece.samples))
 
-    def _flush(self) -> list[Segment]:
-        pieces = self._resample(None) if self._audio is not None else []
-        segments = [s for piece in pieces for s in self._push_piece(piece)]
-        segments += self._segmenter.flush()
+    def _flush(self) -> Iterator[Segment]:
+        for piece in self._resample(None) if self._audio is not None else ():
+            yield from self._push_piece(piece)
+        yield from self._segmenter.flush()
         if dropped := self._segmenter.pictures.num_out_of_order + self._segmenter.sound.num_overlaps:
             self.num_errors += dropped
-            self.last_error = self.last_error or "times went back, what came twice was dropped"
-        return segments
+            self.last_error = self.last_error or "times went back a little, what came twice was dropped"
+        if jumps := self._clock.num_jumps:
+            self.num_errors += jumps
+            self.last_error = self.last_error or "times jumped, what follows was joined to what came before"
 
     def _packet_seconds(self, packet: av.Packet[Any]) -> Fraction | None:
         stamp = packet.pts if packet.pts is not None else packet.dts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -76,7 +76,7 @@ class Segmenter:
         self._windows = windows
         self._streams = streams
         self._shape = picture_shape
-        self._next = first_segment
+        self._first = self._next = first_segment
         self._expect_end()
         self._max_lead = Fraction(max_lead_seconds)
         self.pictures = PictureSampler(windows.frames_per_second, convert, windows.start(first_segment))
@@ -91,17 +91,19 @@ class Segmenter:
         end = max(self.pictures.end, self.sound.level or Fraction(0))
         return end if self._streams & {"audio", "video"} else max(end, Fraction(self._cues_end))
 
-    def push_picture(self, start: Fraction, duration: Fraction, frame: av.VideoFrame) -> list[Segment]:
-        """Takes the next decoded picture; returns the segments that are complete now."""
+    def push_picture(self, start: Fraction, duration: Fraction, frame: av.VideoFrame) -> Iterable[Segment]:
+        """Takes the next decoded picture; gives the segments that are complete now, each cut when it is asked for."""
         self.pictures.push(start, duration, frame)
-        return self._complete() if start >= self._end else []
+        return self._complete() if start >= self._end else ()
 
     def push_sound(
         self, start: Fraction | None, samples: np.ndarray[tuple[int], np.dtype[np.float32]]
-    ) -> list[Segment]:
-        """Takes the next piece of sound, float32 [N] at 16 kHz; returns the segments that are complete now."""
+    ) -> Iterable[Segment]:
+        """Takes the next piece of sound, float32 [N] at 16 kHz; gives the segments that are complete now."""
         self.sound.push(start, samples)
-        return self._complete() if self.sound.num_samples >= self._end_sample else []
+        if self._next == self._first:
+            self.sound.forget(self._windows.start(self._first))
+        return self._complete() if self.sound.num_samples >= self._end_sample else ()
 
     def push_cue(self, cue: Cue) -> None:
         """Takes a piece of timed text, which must come before the segments that it belongs to are complete."""
@@ -114,22 +116,19 @@ class Segmenter:
         at = seconds if seconds is not None else (self.sound.level if modality == "audio" else self.pictures.end)
         self._errors.append((modality, float(at or 0)))
 
-    def flush(self) -> list[Segment]:
-        """Nothing follows: returns all segments that are left, the last one cut off where the source ends."""
+    def flush(self) -> Iterator[Segment]:
+        """Nothing follows: gives all segments that are left, the last one cut off where the source ends."""
         self.pictures.flush()
-        end, segments = self.end, []
+        end = self.end
         while end - self._covered() >= _LEAST_TAIL or (self._next == 0 and end > 0):
-            segments.append(self._cut(min(self._windows.end(self._next), end)))
-        return segments
+            yield self._cut(min(self._windows.end(self._next), end))
 
     def _covered(self) -> Fraction:
         return self._windows.end(self._next - 1) if self._next else Fraction(0)
 
-    def _complete(self) -> list[Segment]:
-        segments = []
+    def _complete(self) -> Iterator[Segment]:
         while self._is_complete(self._end):
-            segments.append(self._cut(self._end))
-        return segments
+            yield self._cut(self._end)
 
     def _is_complete(self, end: Fraction) -> bool:
         levels = [

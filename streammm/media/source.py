@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import glob
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -23,7 +24,21 @@ MEDIA_SUFFIXES = frozenset(
 
 SIDECAR_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 
-_NESTING_FORMATS = {"applehttp", "hls", "concat", "concatf", "dash", "sdp", "rtsp", "rtp", "imf", "bluray", "lavfi"}
+_NESTING_FORMATS = {
+    "applehttp",
+    "hls",
+    "concat",
+    "concatf",
+    "dash",
+    "sdp",
+    "rtsp",
+    "rtp",
+    "imf",
+    "bluray",
+    "lavfi",
+    "image2",
+    "vobsub",
+}
 """Formats that open further files or addresses named inside them; none of them is read from an untrusted file."""
 
 
@@ -41,10 +56,9 @@ def expand(names: Iterable[str]) -> Iterator[str]:
 
 
 def _matches(name: str) -> list[str]:
-    path = Path(name)
-    if path.is_dir():
-        return sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
-    if not path.exists() and glob.has_magic(name):
+    if os.path.isdir(name):
+        return sorted(str(p) for p in Path(name).rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
+    if not os.path.exists(name) and glob.has_magic(name):
         return sorted(p for p in glob.glob(name, recursive=True) if Path(p).is_file()) or [name]
     return [name]
 
@@ -78,15 +92,19 @@ def open_media(source: str, max_pixels: int) -> InputContainer:
     path = Path(source)
     if "://" in source:
         raise SourceError(source, "unsupported", "only local files can be read so far, this is an address")
-    if not path.exists():
-        raise SourceError(source, "missing", "no such file or directory")
-    if not path.is_file():
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise SourceError(source, "missing", "no such file or directory") from None
+    except (OSError, ValueError) as error:
+        raise SourceError(source, "unreadable", reason(error)) from error
+    if not stat.S_ISREG(found.st_mode):
         raise SourceError(source, "unreadable", "not a regular file")
-    if path.stat().st_size == 0:
+    if found.st_size == 0:
         raise SourceError(source, "empty", "the file has zero bytes")
     options = {"format_whitelist": _allowed_formats(), "protocol_whitelist": "file", "max_pixels": str(max_pixels)}
     try:
-        return av.open(str(path), options=options, metadata_errors="replace")
+        return av.open(f"file:{path}", options=options, metadata_errors="replace")
     except PermissionError as error:
         raise SourceError(source, "unreadable", "no permission to read the file") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:

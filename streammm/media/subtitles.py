@@ -13,6 +13,9 @@ from streammm.errors import SourceError
 from streammm.media.source import open_media, reason
 from streammm.types import Cue
 
+_LONGEST_SECONDS = 3600.0
+"""A caption that claims to stay longer is cut off there."""
+
 _MARKUP = re.compile(r"<[^>]*>|\{[^}]*\}")
 _SPACE = re.compile(r"\s+")
 
@@ -37,7 +40,7 @@ def packet_cues(packet: av.Packet[av.stream.Stream], offset_seconds: float) -> I
     for rect in packet.decode():
         text = plain_text(_spoken(rect))
         if text and duration > 0:
-            yield Cue(start, start + duration, text)
+            yield Cue(start, start + min(duration, _LONGEST_SECONDS), text)
 
 
 def _spoken(rect: object) -> str:

@@ -148,7 +148,7 @@ def _table(lines: Sequence[_Line]) -> Table:
         table.add_column(heading, min_width=10 if heading == "time" else None, no_wrap=heading in ("time", "found"))
     shown = lines if len(lines) <= _MAX_LINES else _merge(lines)
     for line in shown[:_MAX_LINES]:
-        table.add_row(*line.cells())
+        table.add_row(*map(Text, line.cells()))
     if len(shown) > _MAX_LINES:
         table.add_row("...", f"{len(shown) - _MAX_LINES} more")
     return table

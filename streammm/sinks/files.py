@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -31,15 +32,14 @@ class RunFiles:
         self._is_directory = out.suffix != ".jsonl"
         self.results = out / "results.jsonl" if self._is_directory else out
         self.quarantine = out / "quarantine.jsonl" if self._is_directory else out.with_suffix(".quarantine.jsonl")
+        self._configuration = configuration
         self._stack = ExitStack()
+        self._rows: JsonLines | None = None
+        self._failures: JsonLines | None = None
         try:
             self.results.parent.mkdir(parents=True, exist_ok=True)
-            self._rows = self._open(self.results)
-            _set_aside(self.quarantine)
-            self._failures = self._open(self.quarantine) if self._is_directory else None
-            if self._is_directory:
-                _set_aside(out / "config.yaml")
-                (out / "config.yaml").write_text(configuration, encoding="utf-8")
+            with tempfile.TemporaryFile(dir=self.results.parent):
+                pass  # what cannot be written is said now, not after hours
         except OSError as error:
             raise ConfigError(f"cannot write to {out}: {error.strerror or error}") from error
 
@@ -51,13 +51,27 @@ class RunFiles:
 
     def write(self, rows: Sequence[Classification]) -> None:
         """Takes rows."""
+        self.begin()
+        assert self._rows is not None
         self._rows.write(rows)
 
     def write_failure(self, error: SourceError) -> None:
         """Takes a source that was given up."""
+        self.begin()
         if self._failures is None:
             self._failures = self._open(self.quarantine)
         self._failures.write_failure(error)
+
+    def begin(self) -> None:
+        """Sets aside what was there and opens the files, once; a run that never gets so far changes nothing."""
+        if self._rows is None:
+            self._rows = self._open(self.results)
+            _set_aside(self.quarantine)
+            if self._is_directory:
+                self._failures = self._open(self.quarantine)
+                configuration = self.results.with_name("config.yaml")
+                _set_aside(configuration)
+                configuration.write_text(self._configuration, encoding="utf-8")
 
     def _open(self, path: Path) -> JsonLines:
         _set_aside(path)

@@ -164,6 +164,7 @@ def test_damage_in_the_middle_costs_its_own_stretch_only(clip: MakeClip) -> None
     assert [s.index for s in kept] == [s.index for s in whole]
     assert np.array_equal(kept[0].frames, whole[0].frames)
     assert np.array_equal(kept[3].frames, whole[3].frames)
+    assert any(s.status["video"] == Status.DAMAGED for s in kept[1:3])
 
 
 @pytest.mark.parametrize(
@@ -206,3 +207,37 @@ def test_weeks_of_timestamps_do_not_move_a_segment(clip: MakeClip) -> None:
     for one, other in zip(read(early), read(late), strict=True):
         assert np.array_equal(one.frames, other.frames)
         assert np.array_equal(one.waveform, other.waveform)
+
+
+def test_recordings_joined_end_to_end_are_both_there(clip: MakeClip, tmp_path: Path) -> None:
+    one, two = clip("a.ts", 4.0, clicks=[1.0]), clip("b.ts", 4.0, clicks=[3.0])
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(one.read_bytes() + two.read_bytes())
+    segments = read(joined)
+    assert segments[-1].end_seconds == pytest.approx(8.0, abs=0.2)
+    assert click_seconds(segments) == pytest.approx([1.0, 7.0], abs=0.1)
+
+
+def test_a_file_that_claims_hours_is_cut_as_it_is_asked_for(clip: MakeClip) -> None:
+    path = clip("a.mkv", 2.0, audio=None, video_start=0.0, gap_seconds=3000.0)
+    with SegmentReader(str(path), DecodeOptions()) as reader:
+        segments = iter(reader)
+        assert [next(segments).index for _ in range(5)] == [0, 1, 2, 3, 4]
+
+
+def test_a_name_with_a_colon_and_a_pattern_are_just_names(clip: MakeClip, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    clip("plain.mp4", 1.0).rename("12:30:00.mp4")
+    assert len(read(Path("12:30:00.mp4"))) == 1
+    clip("f1.mp4", 1.0)
+    Path("f%d.mp4").write_bytes(b"x" * 99)
+    with pytest.raises(SourceError, match="cannot be opened"):
+        read(Path("f%d.mp4"))
+
+
+def test_a_late_start_keeps_nothing_of_the_sound_before(clip: MakeClip) -> None:
+    path = clip("a.wav", 60.0, video=None, audio="pcm_s16le")
+    with SegmentReader(str(path), DecodeOptions(), first_segment=29) as reader:
+        (segment,) = reader
+        assert segment.start_seconds == 58.0
+        assert len(reader._segmenter.sound._pieces) < 60

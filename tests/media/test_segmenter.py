@@ -61,7 +61,7 @@ def test_pictures_out_of_order_are_counted() -> None:
 def test_a_segment_waits_for_the_slower_stream() -> None:
     stage = segmenter("audio", "video")
     assert push_pictures(stage, [Fraction(n, 10) for n in range(40)]) == []
-    assert stage.push_sound(Fraction(0), np.ones(31_999, np.float32)) == []
+    assert list(stage.push_sound(Fraction(0), np.ones(31_999, np.float32))) == []
     assert [s.index for s in stage.push_sound(None, np.ones(1, np.float32))] == [0]
 
 
@@ -81,7 +81,7 @@ def test_cues_are_in_every_segment_they_overlap_and_half_open() -> None:
     stage = segmenter("video")
     for cue in (Cue(0.0, 2.0, "one"), Cue(1.0, 4.5, "two")):
         stage.push_cue(cue)
-    segments = push_pictures(stage, [Fraction(n, 10) for n in range(60)]) + stage.flush()
+    segments = push_pictures(stage, [Fraction(n, 10) for n in range(60)]) + list(stage.flush())
     assert [s.text for s in segments] == ["one two", "two", "two"]
 
 
@@ -97,7 +97,7 @@ def test_captions_alone_make_segments() -> None:
 def test_errors_mark_the_segment_they_lie_in() -> None:
     stage = segmenter("video")
     stage.push_error("video", Fraction(5, 2))
-    segments = push_pictures(stage, [Fraction(n, 10) for n in range(60)]) + stage.flush()
+    segments = push_pictures(stage, [Fraction(n, 10) for n in range(60)]) + list(stage.flush())
     assert [s.status["video"] for s in segments] == [Status.OK, Status.DAMAGED, Status.OK]
     assert [s.num_errors["video"] for s in segments] == [0, 1, 0]
 
@@ -111,12 +111,28 @@ def test_windows_that_cannot_be_are_refused(values: dict[str, int]) -> None:
 def test_the_clock_starts_at_the_origin_and_survives_wraps() -> None:
     clock = Clock(Fraction(95_443), wraps=True)
     base = Fraction(1, 90_000)
-    stamps = [95_443 * 90_000, 2**33 - 1, 2**33 + 89_999]
+    stamps = [95_443 * 90_000, 2**33 - 1, 2**33 + 29_999]
     seconds = [clock.seconds(0, stamp % 2**33, base) for stamp in stamps]
     assert seconds == [stamp * base - 95_443 for stamp in stamps]
-    assert clock.seconds(0, 2**33 - 90_000, base) == (2**33 - 90_000) * base - 95_443  # a reordered one from before
+    assert clock.seconds(0, 2**33 - 30_000, base) == (2**33 - 30_000) * base - 95_443  # a reordered one from before
 
 
 def test_the_clock_takes_its_zero_from_the_first_time_where_the_container_has_none() -> None:
     clock = Clock(None)
     assert [clock.seconds(0, pts, Fraction(1, 10)) for pts in (50, 51)] == [0, Fraction(1, 10)]
+
+
+def test_streams_that_jump_stay_together_and_go_on_where_the_latest_was() -> None:
+    clock, base = Clock(Fraction(0), wraps=True), Fraction(1, 1000)
+    assert [clock.seconds(0, pts, base) for pts in (9_900, 10_000)] == [Fraction(99, 10), 10]
+    assert clock.seconds(1, 9_980, base) == Fraction(998, 100)
+    assert clock.seconds(0, 500_040, base) == 10  # the pictures start anew at 500.04 s
+    assert clock.seconds(1, 500_060, base) == Fraction(1002, 100)  # 20 ms later, as the sound was
+    assert clock.seconds(0, 500_140, base) == Fraction(101, 10)
+    assert clock.num_jumps == 2
+
+
+@pytest.mark.parametrize("wraps", [True, False])
+def test_a_time_of_many_days_ahead_costs_no_segments(wraps: bool) -> None:
+    clock = Clock(Fraction(0), wraps=wraps)
+    assert [clock.seconds(0, pts, Fraction(1)) for pts in (1, 2, 10**6, 10**6 + 1)] == [1, 2, 2, 3]

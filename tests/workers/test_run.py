@@ -17,9 +17,10 @@ import pytest
 import streammm
 from streammm.config import Config, load
 from streammm.errors import ConfigError, SourceError
-from streammm.types import Classification, Modality, SourceReport
+from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport, Status
 from streammm_workers import engine
 from tests.conftest import MakeClip
+from tests.workers.fakes import FakeEncoder
 
 LABELS = ("beep", "speech", "dog barking", "blank wall")
 
@@ -85,6 +86,25 @@ def sources(clip: MakeClip, tmp_path: Path) -> list[Path]:
     ]
 
 
+class BrokenEncoder(FakeEncoder):
+    """An encoder that fails on everything."""
+
+    def encode(self, segments: list[Segment]) -> Embeddings:
+        raise MemoryError("out of memory")
+
+
+def test_an_encoder_that_never_works_fails_the_source(
+    sources: list[Path], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streammm_workers import encode
+
+    real = encode.make_encoder
+    monkeypatch.setattr(encode, "make_encoder", lambda c, m: BrokenEncoder() if m == "audio" else real(c, m))
+    found = run(sources[:1], config)
+    assert found.failures[str(sources[0])].detail == "the audio encoder failed: MemoryError: out of memory"
+    assert {row.modalities["audio"].status for row in found.all} == {Status.DAMAGED}
+
+
 def test_a_run_does_all_it_can_and_names_the_rest(sources: list[Path], config: Config) -> None:
     found = run(sources, config)
     both, broken, pictures, sound = map(str, sources)
@@ -108,10 +128,16 @@ def test_classify_yields_the_rows_of_a_run(sources: list[Path], config: Config) 
     assert_same(rows, whole)
 
 
-def test_rows_do_not_depend_on_how_the_work_is_cut(sources: list[Path], config: Config) -> None:
-    good = [sources[0], *sources[2:]]
+def test_rows_do_not_depend_on_how_the_work_is_cut(clip: MakeClip, sources: list[Path], config: Config) -> None:
+    clip("whole.ts", 8.0, rate=25, size=(320, 240), audio="mp2")
+    damaged = sources[0].with_name("damaged.ts")
+    damaged.write_bytes(sources[0].with_name("whole.ts").read_bytes())
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2 :: 1000] = bytes(len(data[len(data) // 2 :: 1000]))
+    damaged.write_bytes(data)
+    good = [sources[0], *sources[2:4], damaged]
     narrow = load(
-        settings=["engine.chunk_segments=1", "engine.batch_segments=1", "engine.decoders=1", "decode.threads=1"],
+        settings=["engine.chunk_segments=1", "engine.batch_segments=1", "engine.decoders=1"],
         labels=LABELS,
     )
     assert_same(run(good, narrow).by_segment(), run(good, config).by_segment())
@@ -133,8 +159,8 @@ class KillDecoderAtFirstRow(Recorder):
     def rows(self, rows: Sequence[Classification]) -> None:
         super().rows(rows)
         if not self.killed:
-            for process in psutil.process_iter(["name", "cmdline"]):
-                if "".join(process.info["cmdline"] or ()).startswith("ray::DecodeWorker"):
+            for process in psutil.Process().children(recursive=True):
+                if "".join(process.cmdline()).startswith("ray::DecodeWorker"):
                     os.kill(process.pid, signal.SIGKILL)
                     self.killed += 1
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streammm_workers.encode import Encoded
-from streammm_workers.handle import Handle
+from streammm_workers.handle import Handle, WorkerDiedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,16 @@ class Batcher:
     async def _run(self, batch: list[_Waiting]) -> None:
         try:
             results = await self._encoder.call("encode", *(waiting.chunk for waiting in batch))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait for the result
-            for waiting in batch:
-                if not waiting.result.done():
-                    waiting.result.set_exception(error)
-        else:
             for waiting, result in zip(batch, results, strict=True):
                 if not waiting.result.done():
                     waiting.result.set_result(result)
+        except BaseException as error:  # whatever it is, it belongs to those who wait for the result
+            failure = error if isinstance(error, Exception) else WorkerDiedError("the encoder was stopped")
+            for waiting in batch:
+                if not waiting.result.done():
+                    waiting.result.set_exception(failure)
+            if failure is not error:
+                raise
         finally:
             self._room += 1
             self._send()

@@ -55,15 +55,15 @@ async def run(config: Config, sources: Sequence[str], observer: Observer, addres
     _connect(address)
     groups: list[PlacementGroup] = []
     try:
-        num_shards, gpus = _num_shards(config)
-        decoders = num_decoders(config, -(-len(sources) // num_shards), _cores_per_node())
+        timeout_seconds = config.ray.start_timeout_seconds
+        layout = _lay_out(config, await _nodes(timeout_seconds), len(sources))
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         journal = ActorHandle(ray.remote(Journal).options(num_cpus=0, scheduling_strategy=here).remote())
-        bundle = {"CPU": decoders} | ({"GPU": gpus} if gpus else {})
-        groups = [placement_group([bundle], strategy="STRICT_PACK") for _ in range(num_shards)]
-        await _wait_for_room(groups, bundle, config.ray.start_timeout_seconds)
-        shards = [_make_shard(config, group, journal, decoders, gpus) for group in groups]
-        await drive(config, sources, shards, journal, slots(config, decoders), observer)
+        bundle = {"CPU": layout.decoders} | ({"GPU": layout.gpus} if layout.gpus else {})
+        groups = [placement_group([bundle], strategy="STRICT_PACK") for _ in range(layout.num_shards)]
+        await _wait_for_room(groups, bundle, timeout_seconds)
+        shards = [_make_shard(config, group, journal, layout) for group in groups]
+        await drive(config, sources, shards, journal, slots(config, layout.decoders), observer)
     finally:
         for group in groups:
             remove_placement_group(group)
@@ -95,25 +95,39 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def _num_shards(config: Config) -> tuple[int, float]:
-    """How many shards, and the GPUs of each."""
-    nodes = _nodes()
-    num_gpus = sum(resources.get("GPU", 0.0) for resources in nodes)
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How the work is laid out on a cluster: shards, and of each its decode workers and GPUs."""
+
+    num_shards: int
+    decoders: int
+    gpus: float
+
+
+def _lay_out(config: Config, nodes: Sequence[dict[str, float]], num_sources: int) -> _Layout:
+    """A shard a GPU, or a node where there are none, and the cores of a node divided among its shards."""
     gpus = config.ray.gpus_per_shard
     if gpus is None:
-        gpus = 1.0 if num_gpus else 0.0
-    return config.ray.shards or max(1, int(num_gpus / gpus) if gpus else len(nodes)), gpus
+        gpus = 1.0 if any(node.get("GPU") for node in nodes) else 0.0
+    hosts = [node for node in nodes if node.get("GPU", 0.0) >= gpus] or list(nodes)
+    by_gpu = sum(int(node.get("GPU", 0.0) / gpus) for node in hosts) if gpus else 0
+    num_shards = config.ray.shards or max(1, by_gpu or len(hosts))
+    shards_per_node = -(-num_shards // len(hosts))
+    cores = max(1, int(min(node["CPU"] for node in hosts)) // shards_per_node)
+    return _Layout(num_shards, num_decoders(config, -(-num_sources // num_shards), cores), gpus)
 
 
-def _cores_per_node() -> int:
-    """Cores that every node has."""
-    return int(min(resources["CPU"] for resources in _nodes()))
-
-
-def _nodes() -> list[dict[str, float]]:
-    """The resources of every node that can work."""
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    return [node["Resources"] for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
+async def _nodes(seconds: float) -> list[dict[str, float]]:
+    """The resources of every node that can work; waits for the first to join."""
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                found = ray.nodes()  # type: ignore[no-untyped-call]
+                if nodes := [n["Resources"] for n in found if n["Alive"] and n["Resources"].get("CPU")]:
+                    return nodes
+                await asyncio.sleep(1.0)
+    except TimeoutError:
+        raise ConfigError(f"no node of the cluster has a CPU to work with after {seconds:g} s") from None
 
 
 async def _wait_for_room(groups: Sequence[PlacementGroup], bundle: dict[str, float], seconds: float) -> None:
@@ -129,12 +143,12 @@ async def _wait_for_room(groups: Sequence[PlacementGroup], bundle: dict[str, flo
         ) from None
 
 
-def _make_shard(config: Config, group: PlacementGroup, journal: Handle, decoders: int, gpus: float) -> Handle:
+def _make_shard(config: Config, group: PlacementGroup, journal: Handle, layout: _Layout) -> Handle:
     beside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
-    as_actors = gpus > 0 if config.ray.encoders == "auto" else config.ray.encoders == "actors"
+    as_actors = layout.gpus > 0 if config.ray.encoders == "auto" else config.ray.encoders == "actors"
     actor = (
         ray.remote(Shard)
-        .options(num_cpus=0, max_concurrency=1000, scheduling_strategy=beside)
-        .remote(config, ActorSpawn(as_actors, gpus / 2), journal, decoders, config.decode.threads or 1)
+        .options(num_cpus=0, max_restarts=-1, max_concurrency=1000, scheduling_strategy=beside)
+        .remote(config, ActorSpawn(as_actors, layout.gpus / 2), journal, layout.decoders)
     )
     return ActorHandle(actor)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from streammm.config import Config
-from streammm.errors import ConfigError, SourceError
+from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.types import Classification, SourceReport
 from streammm_workers.handle import Handle, WorkerDiedError
 
@@ -45,66 +45,141 @@ async def drive(
 ) -> None:
     """Lets shards take sources as they have room, until all are done or given up.
 
-    A source whose worker died is done again, under a new epoch, from where the journal says; after
-    ``engine.max_attempts`` deaths it is given up.
+    Raises:
+        ConfigError: the set-up cannot work.
+        OSError: the observer could not write.
     """
-    todo = deque((source, 1) for source in sources)
-    epochs = itertools.count()
-    num_rows: dict[str, int] = dict.fromkeys(sources, 0)
-
-    async def tell_rows() -> None:
-        rows = await journal.call("read")
-        for row in rows:
-            num_rows[row.source] += 1
-        if rows:
-            observer.rows(rows)
-
-    async def take(shard: Handle) -> None:
-        while todo:
-            source, attempt = todo.popleft()
-            try:
-                report = await shard.call("run", source, next(epochs))
-            except ConfigError:
-                raise
-            except WorkerDiedError as error:
-                if attempt < config.engine.max_attempts:
-                    await asyncio.sleep(0.5 * 2**attempt)
-                    todo.append((source, attempt + 1))
-                    continue
-                report = SourceError(source, "worker-died", f"a worker died on it {attempt} times: {error}")
-            except SourceError as error:
-                report = error
-            except Exception as error:  # noqa: BLE001 - one source never stops a run, not even by a bug of ours
-                report = SourceError(source, "internal", f"{type(error).__name__}: {error}")
-            await tell_rows()
-            if isinstance(report, SourceError):
-                observer.failed(report, num_rows[source])
-            elif report is not None:
-                observer.finished(report)
-            await journal.call("finish", source)
-
-    async def keep_telling() -> None:
-        while True:
-            await asyncio.sleep(_READ_SECONDS)
-            await tell_rows()
-
-    teller = asyncio.create_task(keep_telling())
+    run = _Run(config, sources, journal, observer)
     try:
         async with asyncio.TaskGroup() as group:
-            for shard in shards:
-                group.create_task(shard.call("start"))
-                for _ in range(num_slots):
-                    group.create_task(take(shard))
-    except* ConfigError as errors:
+            teller = group.create_task(run.keep_telling())
+            async with asyncio.TaskGroup() as takers:
+                for shard in shards:
+                    takers.create_task(run.start(shard))
+                    for _ in range(num_slots):
+                        takers.create_task(run.take(shard))
+            teller.cancel()
+    except* (StreammmError, OSError) as errors:
         raise _first(errors) from None
     finally:
-        teller.cancel()
-        await tell_rows()
+        await run.tell_rows()
+    run.give_up_the_rest()
 
 
-def _first(errors: BaseExceptionGroup[ConfigError]) -> ConfigError:
+class _Run:
+    """The state of a run: what is to do, what is under way, what was told."""
+
+    def __init__(self, config: Config, sources: Sequence[str], journal: Handle, observer: Observer) -> None:
+        self._max_attempts = config.engine.max_attempts
+        self._journal = journal
+        self._observer = observer
+        self._todo = deque(sources)
+        self._num_under_way = 0
+        self._changed = asyncio.Condition()
+        self._epochs = itertools.count()
+        self._num_rows = dict.fromkeys(sources, 0)
+        self._deaths: dict[str, tuple[int, int]] = {}
+
+    async def start(self, shard: Handle) -> None:
+        """Loads a shard; whatever keeps it from loading is a mistake in the set-up."""
+        try:
+            await shard.call("start")
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"the engine cannot start: {type(error).__name__}: {error}") from error
+
+    async def take(self, shard: Handle) -> None:
+        """Has a shard do one source after another, as long as there are any or may be again."""
+        while (source := await self._next_source()) is not None:
+            died = False
+            try:
+                await self._do(shard, source)
+            except WorkerDiedError as error:
+                died = True
+                await self._note_death(source, error)
+            finally:
+                async with self._changed:
+                    self._num_under_way -= 1
+                    self._changed.notify_all()
+            if died and not await self._answers(shard):
+                return
+
+    async def _next_source(self) -> str | None:
+        """The next source; waits while another shard may still hand one back. None when all are done."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._todo or not self._num_under_way)
+            if not self._todo:
+                return None
+            self._num_under_way += 1
+            return self._todo.popleft()
+
+    async def _do(self, shard: Handle, source: str) -> None:
+        report: SourceReport | None = None
+        failure: SourceError | None = None
+        try:
+            report = await shard.call("run", source, next(self._epochs))
+        except (ConfigError, WorkerDiedError):
+            raise
+        except SourceError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - one source never stops a run, not even by a bug of ours
+            failure = SourceError(source, "internal", f"{type(error).__name__}: {error}")
+        await self.tell_rows()
+        if failure is not None:
+            self._observer.failed(failure, self._num_rows[source])
+        elif report is not None:
+            self._observer.finished(report)
+        await self._journal.call("finish", source)
+
+    async def _note_death(self, source: str, error: WorkerDiedError) -> None:
+        """Puts the source back, or gives it up after too many deaths without a row between them."""
+        await self.tell_rows()
+        deaths, rows_then = self._deaths.get(source, (0, 0))
+        deaths = 1 if self._num_rows[source] > rows_then else deaths + 1
+        self._deaths[source] = deaths, self._num_rows[source]
+        if deaths < self._max_attempts:
+            self._todo.append(source)
+            return
+        detail = f"workers died on it {deaths} times in a row: {error}"
+        self._observer.failed(SourceError(source, "worker-died", detail), self._num_rows[source])
+        await self._journal.call("finish", source)
+
+    async def _answers(self, shard: Handle) -> bool:
+        """Waits until a shard on which a worker died, or which died itself, is ready again; False if it stays away."""
+        for attempt in range(self._max_attempts):
+            await asyncio.sleep(min(30.0, 0.5 * 2**attempt))
+            try:
+                await shard.call("start")
+            except WorkerDiedError:
+                continue
+            return True
+        return False
+
+    async def keep_telling(self) -> None:
+        """Takes rows from the journal to the observer."""
+        while True:
+            await asyncio.sleep(_READ_SECONDS)
+            await self.tell_rows()
+
+    async def tell_rows(self) -> None:
+        """Tells the rows that were committed since the last time."""
+        rows = await self._journal.call("read")
+        for row in rows:
+            self._num_rows[row.source] += 1
+        if rows:
+            self._observer.rows(rows)
+
+    def give_up_the_rest(self) -> None:
+        """Says of the sources that no shard was left for that they were not done."""
+        for source in self._todo:
+            self._observer.failed(
+                SourceError(source, "worker-died", "no shard was left to do it"), self._num_rows[source]
+            )
+
+
+def _first(errors: BaseExceptionGroup[StreammmError | OSError]) -> BaseException:
     leaf: BaseException = errors
     while isinstance(leaf, BaseExceptionGroup):
         leaf = leaf.exceptions[0]
-    assert isinstance(leaf, ConfigError)
     return leaf

@@ -31,11 +31,9 @@ def run(config: Config, sources: Sequence[str], observer: Observer, ray_address:
 
 
 async def _run_here(config: Config, sources: Sequence[str], observer: Observer) -> None:
-    cores = os.cpu_count() or 1
-    decoders = num_decoders(config, len(sources), cores)
-    threads = config.decode.threads or max(1, cores // decoders)
+    decoders = num_decoders(config, len(sources), os.cpu_count() or 1)
     journal = DirectHandle(Journal())
-    shard = Shard(config, ThreadHandle, journal, decoders, threads)
+    shard = Shard(config, ThreadHandle, journal, decoders)
     try:
         await drive(config, sources, [DirectHandle(shard)], journal, slots(config, decoders), observer)
     finally:

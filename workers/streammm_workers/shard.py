@@ -53,13 +53,12 @@ class Shard:
         spawn: makes stages, as threads here or as Ray actors.
         journal: handle of the journal, which all shards share.
         num_decoders: how many decode workers to make.
-        decode_threads: threads each of their video decoders may use.
     """
 
-    def __init__(self, config: Config, spawn: Spawn, journal: Handle, num_decoders: int, decode_threads: int) -> None:
+    def __init__(self, config: Config, spawn: Spawn, journal: Handle, num_decoders: int) -> None:
         self._config = config
         self._journal = journal
-        options = replace(decode_options(config), threads=decode_threads)
+        options = decode_options(config)
         self._decoders = [spawn("decode", DecodeWorker, options) for _ in range(num_decoders)]
         self._load = [0] * num_decoders
         self._encoders: dict[Modality, Handle] = {
@@ -102,6 +101,8 @@ class Shard:
         )
         self._load[index] += 1
         puller = asyncio.create_task(self._pull(reading, cursor.next_segment))
+        stopped = WorkerDiedError("the decoder was stopped")
+        puller.add_done_callback(lambda task: reading.queue.put_nowait(stopped) if task.cancelled() else None)
         try:
             return await self._fuse_and_commit(reading, cursor, epoch)
         finally:
@@ -159,13 +160,15 @@ class Shard:
                 return found
             except (WorkerDiedError, NotOpenError):
                 reading.num_restarts += 1
-                await asyncio.sleep(0.2 * 2**attempt)
+                await asyncio.sleep(min(30.0, 0.2 * 2**attempt))
         detail = f"its decoder died {self._config.engine.max_attempts} times in a row at segment {next_segment}"
         raise SourceError(reading.source, "decoder-died", detail)
 
     async def _fuse_and_commit(self, reading: _Reading, cursor: Cursor, epoch: int) -> SourceReport | None:
         classifier = await self._make_classifier()
         num_failures, last_failure, end_seconds = 0, "", 0.0
+        failed: set[Modality] = set()
+        worked: set[Modality] = set()
         while True:
             item = await reading.queue.get()
             if isinstance(item, Exception):
@@ -177,6 +180,7 @@ class Shard:
                 embeddings[modality] = encoded.embeddings
                 segments = [_with_failure(s, modality, encoded.failures) for s in segments]
                 num_failures += len(encoded.failures)
+                (failed if encoded.failures else worked).add(modality)
                 last_failure = next(iter(encoded.failures.values()), last_failure)
             if segments:
                 rows, state = classifier.rows(segments, embeddings, cursor.state or classifier.initial_state())
@@ -190,6 +194,9 @@ class Shard:
                     unread = await self._journal.call("num_unread")
             reading.window.release()
             if item.chunk.is_last:
+                if failed - worked:
+                    which = " and ".join(sorted(failed - worked))
+                    raise SourceError(reading.source, "encoder-failed", f"the {which} encoder failed: {last_failure}")
                 return SourceReport(
                     reading.source,
                     cursor.next_segment,
