@@ -58,7 +58,7 @@ class Segment:
         - waveform: float32 [N] in [-1, 1] at 16 kHz; N is 0 where there is no sound
         - audio_coverage: share of the waveform's samples that were decoded, the others are zero
 
-    ``amounts`` counts what there is of each modality (samples, cues, frames), also after `only` has left the payload
+    ``amounts`` counts what was decoded of each modality (samples, cues, frames), also after `only` has left the payload
     behind; ``num_errors`` counts what could not be decoded in the window. ``decoded_unix_seconds`` is
     when the segment was complete; latency counts from there.
     """

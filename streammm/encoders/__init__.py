@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping
 
-from streammm.encoders.base import Encoder, FrameSpec
+from streammm.encoders.base import Encoder
 
-__all__ = ["ENCODERS", "Encoder", "FrameSpec"]
+__all__ = ["ENCODERS", "Encoder"]
 
 _PLACES = {
     "efficientnet_lite0": ("streammm.encoders.image", "EfficientNetLite0"),

@@ -6,28 +6,12 @@ Encoders stand between the segmenter and the fusion; each looks at one modality 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from streammm.types import Embeddings, Modality, Segment
-
-
-@dataclass(frozen=True, slots=True)
-class FrameSpec:
-    """The pictures that an encoder wants: the shorter side scaled to ``shorter_side``, then the centre cut out.
-
-    The decoder does both, and hands over uint8 [T, crop, crop, 3].
-    """
-
-    shorter_side: int
-    crop: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.crop <= self.shorter_side:
-            raise ValueError(f"crop must be in [1, shorter_side {self.shorter_side}], got {self.crop}")
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from streammm.encoders.base import FrameSpec, present, spread
+from streammm.encoders.base import present, spread
 from streammm.encoders.cache import cached
 from streammm.encoders.efficientnet import (
     IMAGE_PIXELS,
@@ -42,7 +42,6 @@ class EfficientNetLite0:
     name = "efficientnet_lite0"
     modality: Modality = "video"
     dim = NUM_FEATURES
-    frame_spec = FrameSpec(shorter_side=256, crop=IMAGE_PIXELS)
 
     def __init__(
         self, *, runtime: str = "auto", device: str = "auto", precision: str = "auto", threads: int = 1

@@ -163,7 +163,7 @@ class Segmenter:
                 "text": Status.OK if cues else _absent_or_damaged(num_errors["text"]),
                 "video": _picture_status(frames, num_errors["video"]),
             },
-            amounts={"audio": len(waveform) if coverage > 0 else 0, "text": len(cues), "video": len(frames)},
+            amounts={"audio": round(coverage * len(waveform)), "text": len(cues), "video": len(frames)},
             num_errors=num_errors,
             decoded_unix_seconds=time.time(),
         )

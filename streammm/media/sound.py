@@ -25,7 +25,6 @@ class SoundTrack:
     def __init__(self) -> None:
         self._pieces: deque[tuple[int, npt.NDArray[np.float32]]] = deque()
         self._next: int | None = None
-        self.num_gaps = 0
         self.num_overlaps = 0
 
     @property
@@ -44,7 +43,6 @@ class SoundTrack:
         if start is not None:
             wanted = round(start * SAMPLE_RATE_HZ)
             if self._next is None or wanted - at > _TOLERANCE:
-                self.num_gaps += self._next is not None
                 at = wanted
             elif at - wanted > _TOLERANCE:
                 self.num_overlaps += 1

@@ -12,7 +12,6 @@ import torch
 from timm.data import ImageNetInfo
 from torch import Tensor
 
-from streammm.encoders.base import FrameSpec
 from streammm.encoders.efficientnet import EfficientNetLite, fold_batch_norm
 from streammm.encoders.image import EfficientNetLite0
 from streammm.encoders.weights import EFFICIENTNET_LITE0_FILE, MODELS
@@ -137,9 +136,3 @@ def test_frames_of_another_size_and_a_forgotten_setup_are_errors(
         encoder.encode([segment])
     with pytest.raises(EncodeError, match="before setup"):
         EfficientNetLite0().encode([segment])
-
-
-def test_the_frames_it_wants() -> None:
-    assert EfficientNetLite0.frame_spec == FrameSpec(shorter_side=256, crop=224)
-    with pytest.raises(ValueError, match=r"crop must be in .* got 300"):
-        FrameSpec(shorter_side=256, crop=300)
