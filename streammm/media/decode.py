@@ -246,9 +246,10 @@ class SegmentReader:
     def _count_what_is_missing(self) -> None:
         """Counts what was dropped on the clock, and the rest of a file that is cut short."""
         claimed = (self._container.duration or 0) / av.time_base
-        if self._container.format.name.startswith(_INDEXED_FORMATS) and self._segmenter.end < 0.9 * claimed:
+        end = float(self._segmenter.end)
+        if self._container.format.name.startswith(_INDEXED_FORMATS) and claimed - end > max(1.0, claimed / 10):
             self.num_errors += 1
-            self.last_error = f"it ends after {float(self._segmenter.end):.1f} s and says that it has {claimed:.1f} s"
+            self.last_error = f"it ends after {end:.1f} s and says that it has {claimed:.1f} s"
         if dropped := self._segmenter.pictures.num_out_of_order + self._segmenter.sound.num_overlaps:
             self.num_errors += dropped
             self.last_error = self.last_error or "times went back a little, what came twice was dropped"
