@@ -13,7 +13,7 @@ from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.types import Classification, SourceReport
 from streammm_workers.handle import Handle, WorkerDiedError
 
-_READ_SECONDS = 0.1
+_READ_SECONDS = 0.25
 """How often rows are taken from the journal."""
 
 
