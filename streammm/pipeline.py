@@ -9,6 +9,7 @@ from os import PathLike, fspath
 
 from streammm.build import decode_options, make_classifier, make_encoder, make_vocabulary, used_modalities
 from streammm.config import Config, load
+from streammm.encoders.isolation import encode_isolated, with_failures
 from streammm.media.decode import SegmentReader
 from streammm.types import Classification
 
@@ -43,6 +44,9 @@ def classify(
         state = classifier.initial_state()
         segments = iter(reader)
         while chunk := list(islice(segments, config.engine.chunk_segments)):
-            made = threads.map(lambda m, chunk=chunk: (m, encoders[m].encode(chunk)), used_modalities(config))
-            rows, state = classifier.rows(chunk, dict(made), state)
+            used = used_modalities(config)
+            made = dict(zip(used, threads.map(lambda m, c=chunk: encode_isolated(encoders[m], c), used), strict=True))
+            for modality, encoded in made.items():
+                chunk = with_failures(chunk, modality, encoded.failures)
+            rows, state = classifier.rows(chunk, {m: encoded.embeddings for m, encoded in made.items()}, state)
             yield from rows

@@ -25,4 +25,4 @@ def test_a_poison_segment_is_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (first.embeddings.present.tolist(), first.failures) == ([True, True], {})
     assert second.embeddings.present.tolist() == [True, False, True]
     assert second.embeddings.vectors[:, 0].tolist() == [4, 0, 6]
-    assert second.failures == {5: "ArithmeticError: poison"}
+    assert second.failures == {1: "ArithmeticError: poison"}

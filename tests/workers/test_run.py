@@ -122,6 +122,38 @@ def test_a_run_does_all_it_can_and_names_the_rest(sources: list[Path], config: C
     assert {label for label, _ in row.labels} == set(LABELS)
 
 
+def test_a_poison_segment_is_damaged_alone_in_both_ways(
+    sources: list[Path], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streammm import pipeline
+    from streammm_workers import encode
+
+    real = encode.make_encoder
+
+    def poisoned(config: Config, modality: Modality) -> object:
+        encoder = real(config, modality)
+        if modality == "audio":
+            working = encoder.encode
+
+            def encode(segments: Sequence[Segment]) -> Embeddings:
+                if any(s.index == 1 for s in segments):
+                    raise ArithmeticError("poison")
+                return working(segments)
+
+            encoder.encode = encode
+        return encoder
+
+    monkeypatch.setattr(encode, "make_encoder", poisoned)
+    monkeypatch.setattr(pipeline, "make_encoder", poisoned)
+    found = run(sources[:1], config)
+    statuses = [str(row.modalities["audio"].status) for row in found.all]
+    assert statuses == ["ok", "damaged", "ok", "ok"]
+    report = found.reports[str(sources[0])]
+    assert (report.num_errors, report.last_error) == (1, "ArithmeticError: poison")
+    rows = {(row.source, row.segment): row for row in streammm.classify(sources[0], LABELS)}
+    assert_same(rows, found.by_segment())
+
+
 def test_classify_yields_the_rows_of_a_run(sources: list[Path], config: Config) -> None:
     whole = run(sources[:1], config).by_segment()
     rows = {(row.source, row.segment): row for row in streammm.classify(sources[0], LABELS)}

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from streammm_workers.encode import Encoded
+from streammm.encoders.isolation import Encoded
 from streammm_workers.handle import Handle, WorkerDiedError
 
 

@@ -8,17 +8,18 @@ import asyncio
 import itertools
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from streammm.build import decode_options, make_classifier, used_modalities
 from streammm.classifier import Classifier
 from streammm.config import Config
+from streammm.encoders.isolation import Encoded, with_failures
 from streammm.errors import SourceError
 from streammm.journal import Cursor
-from streammm.types import Embeddings, Modality, Segment, SourceReport, Status
+from streammm.types import Embeddings, Modality, SourceReport
 from streammm_workers.batch import Batcher
 from streammm_workers.decode import Chunk, DecodeWorker, NotOpenError
-from streammm_workers.encode import Encoded, EncodeWorker
+from streammm_workers.encode import EncodeWorker
 from streammm_workers.handle import Handle, Spawn, WorkerDiedError
 
 _MAX_UNREAD_ROWS = 10_000
@@ -178,7 +179,7 @@ class Shard:
             for modality, future in item.encoded.items():
                 encoded = await future
                 embeddings[modality] = encoded.embeddings
-                segments = [_with_failure(s, modality, encoded.failures) for s in segments]
+                segments = with_failures(segments, modality, encoded.failures)
                 num_failures += len(encoded.failures)
                 (failed if encoded.failures else worked).add(modality)
                 last_failure = next(iter(encoded.failures.values()), last_failure)
@@ -214,14 +215,3 @@ class Shard:
     async def _load_classifier(self) -> Classifier:
         vocabulary = await self._encoders["text"].call("vocabulary")
         return make_classifier(self._config, vocabulary)
-
-
-def _with_failure(segment: Segment, modality: Modality, failures: Mapping[int, str]) -> Segment:
-    """The segment, marked as damaged in a modality whose encoder failed on it."""
-    if segment.index not in failures:
-        return segment
-    return replace(
-        segment,
-        status={**segment.status, modality: Status.DAMAGED},
-        num_errors={**segment.num_errors, modality: segment.num_errors.get(modality, 0) + 1},
-    )
