@@ -23,8 +23,8 @@ from typing import Any
 
 import compose
 
-_START_SECONDS = 60.0
-_RUN_SECONDS = 90.0
+_START_SECONDS = 120.0
+_RUN_SECONDS = 150.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -105,14 +105,17 @@ class _Node:
             raise LiveError(f"{self._name} ended with {self._process.returncode}:\n{self._tail()}")
 
     def is_healthy(self, environment: Mapping[str, str] | None = None) -> bool:
-        check = subprocess.run(  # noqa: S603 - commands of our own file
-            self._here(compose.health_command(self._service)),
-            env=self._environment() | dict(environment or {}),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=30,
-            check=False,
-        )
+        try:
+            check = subprocess.run(  # noqa: S603 - commands of our own file
+                self._here(compose.health_command(self._service)),
+                env=self._environment() | dict(environment or {}),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=15,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:  # Ray waits long for a head that is not listening yet
+            return False
         return check.returncode == 0
 
     def _environment(self) -> dict[str, str]:

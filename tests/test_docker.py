@@ -22,7 +22,7 @@ def check(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs docker/check.py without what this shell says of Ray."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     command = [sys.executable, str(ROOT / "docker/check.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=420, check=False)
 
 
 @pytest.fixture
