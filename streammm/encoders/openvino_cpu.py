@@ -35,8 +35,9 @@ _FORMAT = 1
 
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
-_tracing = threading.Lock()
-"""Torch traces one net at a time."""
+_loading = threading.Lock()
+"""One net is loaded at a time, its first run included. Torch can trace only one; and OpenVINO sets up shared tables in
+its first run, in which two threads wait for each other for ever: one with the table, one with Python's lock."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,15 @@ def compile_on_cpu(
     Raises:
         ConfigError: the CPU cannot do the precision.
     """
+    with _loading:
+        run = _load(make_net, example, placement, num_free_axes, key)
+        run(example.numpy())
+    return run
+
+
+def _load(
+    make_net: Callable[[], nn.Module], example: Tensor, placement: Placement, num_free_axes: int, key: str
+) -> Callable[[npt.NDArray[Any]], tuple[npt.NDArray[np.float32], ...]]:
     openvino: Any = importlib.import_module("openvino")  # optional, and without types
     core = openvino.Core()
     if placement.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -78,7 +88,7 @@ def _digest(key: str, example: Tensor, num_free_axes: int, version: str) -> str:
 
 
 def _convert(openvino: Any, net: nn.Module, example: Tensor, num_free_axes: int) -> Any:
-    with _tracing, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says that tracing is deprecated: OpenVINO's converter does it
         model = openvino.convert_model(net.eval().requires_grad_(False), example_input=example)
     model.reshape([*[-1] * num_free_axes, *example.shape[num_free_axes:]])
