@@ -39,7 +39,7 @@ def run(file: Path, clip: Path, scratch: Path) -> list[dict[str, Any]]:
         LiveError: a service did not become healthy, took a wrong token, or the run failed.
     """
     token = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    head_ports = {"RAY_PORT": _free_port(), "RAY_CLIENT_PORT": _free_port()}
+    head_ports = {"RAY_PORT": _free_port()}
     with _own_processes():
         head = _Node(file, "head", token | head_ports | {"RAY_NODE_PORT": _free_port()}, clip, scratch)
         head.start()
