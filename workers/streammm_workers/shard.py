@@ -181,7 +181,8 @@ class Shard:
                 embeddings[modality] = encoded.embeddings
                 segments = with_failures(segments, modality, encoded.failures)
                 num_failures += len(encoded.failures)
-                (failed if encoded.failures else worked).add(modality)
+                failed |= {modality} if encoded.failures else set()
+                worked |= {modality} if encoded.embeddings.present.any() else set()
                 last_failure = next(iter(encoded.failures.values()), last_failure)
             if segments:
                 rows, state = classifier.rows(segments, embeddings, cursor.state or classifier.initial_state())
