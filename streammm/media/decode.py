@@ -17,6 +17,7 @@ from streammm.media.clock import Clock, FrameTimes
 from streammm.media.convert import PictureConverter
 from streammm.media.segmenter import Segmenter, Windows
 from streammm.media.source import open_media, reason, sidecars
+from streammm.media.streams import choose_audio, choose_video, set_up_video
 from streammm.media.subtitles import is_text, packet_cues, read_sidecar
 from streammm.types import SAMPLE_RATE_HZ, Cue, Modality, Segment
 
@@ -68,8 +69,10 @@ class SegmentReader:
         self.last_error = ""
         self._container = open_media(source, options.max_pixels)
         try:
-            self._video = self._choose_video(options)
-            self._audio = self._choose_audio()
+            self._video = choose_video(self._container)
+            self._audio = choose_audio(self._container, self._video)
+            if self._video is not None:
+                set_up_video(self._video, options.threads, options.max_pixels)
             sidecar_cues = self._read_sidecar()
             self._text = None if sidecar_cues else next((s for s in self._container.streams if is_text(s)), None)
             self._streams = [s for s in (self._video, self._audio, self._text) if s is not None]
@@ -106,26 +109,6 @@ class SegmentReader:
             raise DecodeError(self.source, "undecodable", detail)
 
     # --- streams
-
-    def _choose_video(self, options: DecodeOptions) -> av.VideoStream | None:
-        """The first video stream that is not cover art, preferring the one FFmpeg thinks best."""
-        pictures = [
-            s
-            for s in self._container.streams.video
-            if s.codec_context is not None and not s.disposition & av.stream.Disposition.attached_pic
-        ]
-        best = self._container.streams.best("video")
-        stream = next((s for s in pictures if s is best), pictures[0] if pictures else None)
-        if stream is not None:
-            stream.codec_context.options = {"max_pixels": str(options.max_pixels)}
-            stream.thread_type = "SLICE" if options.threads == 1 else "AUTO"
-            stream.codec_context.thread_count = options.threads
-        return stream
-
-    def _choose_audio(self) -> av.AudioStream | None:
-        usable = [s for s in self._container.streams.audio if s.codec_context is not None]
-        best = self._container.streams.best("audio", related=self._video)
-        return next((s for s in usable if s is best), usable[0] if usable else None)
 
     def _read_sidecar(self) -> list[Cue]:
         """Cues of the first caption file beside the source; one that cannot be read is counted as an error."""
