@@ -123,7 +123,8 @@ def stages(path: Path) -> dict[str, float]:
     from streammm.build import make_classifier, make_encoder, make_vocabulary
     from streammm.config import load
     from streammm.media.convert import PictureConverter
-    from streammm.media.decode import DecodeOptions, SegmentReader
+    from streammm.media.options import DecodeOptions
+    from streammm.media.reader import SegmentReader
 
     spent: dict[str, float] = defaultdict(float)
 

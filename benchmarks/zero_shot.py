@@ -28,7 +28,8 @@ from streammm.encoders.image import EfficientNetLite0
 from streammm.encoders.text import MiniLM
 from streammm.fusion.model import Fused, ZeroShotFusion
 from streammm.fusion.vocabulary import GENERAL_LABELS, build_vocabulary
-from streammm.media.decode import DecodeOptions, SegmentReader
+from streammm.media.options import DecodeOptions
+from streammm.media.reader import SegmentReader
 from streammm.types import MODALITIES, Embeddings, Modality, Segment
 
 DISTRACTORS = (

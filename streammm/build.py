@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from streammm.config import Config, seconds
 from streammm.errors import ConfigError
-from streammm.media.decode import DecodeOptions
-from streammm.media.segmenter import Windows
+from streammm.media.cutting import Windows
+from streammm.media.network import NetworkOptions
+from streammm.media.options import DecodeOptions, Limits, LiveOptions
 from streammm.types import MODALITIES, Modality
 
 if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do not need it
@@ -32,8 +33,14 @@ def decode_options(config: Config) -> DecodeOptions:
             seconds(segment.hop_seconds or segment.length_seconds),
             seconds(segment.frames_per_second),
         ),
+        max_shot_seconds=seconds(segment.max_shot_seconds) if segment.by == "shots" else None,
+        mode=config.decode.mode,
+        hardware=config.decode.hardware,
         threads=config.decode.threads,
         max_pixels=config.decode.max_pixels,
+        network=NetworkOptions(**dict(config.network)),
+        live=LiveOptions(**dict(config.live)),
+        limits=Limits(config.decode.memory_mb * 2**20, config.decode.progress_seconds, config.decode.segment_seconds),
     )
 
 
@@ -89,6 +96,7 @@ def model_name(config: Config) -> str:
     encoders = "+".join(getattr(config.encoders, m) for m in ("video", "audio", "text") if m in used_modalities(config))
     matters = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion"})
     matters["precision"] = config.runtime.precision
+    matters["mode"] = config.decode.mode
     digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
     return f"{encoders}:{digest[:8]}"
 

@@ -45,6 +45,18 @@ class Classifier:
             embeddings: of the same T segments, by modality; one that is left out is absent in all of them.
             state: what `initial_state` or the call before returned. It is not changed.
         """
+        for t, segment in enumerate(segments):
+            if segment.outage:  # nothing is known of it, and it must not count as something
+                before, state = self._some(segments[:t], _rows_of(embeddings, slice(0, t)), state)
+                after, state = self.rows(segments[t + 1 :], _rows_of(embeddings, slice(t + 1, None)), state)
+                return [*before, self._nothing(segment), *after], state
+        return self._some(segments, embeddings, state)
+
+    def _some(
+        self, segments: Sequence[Segment], embeddings: Mapping[Modality, Embeddings], state: State
+    ) -> tuple[list[Classification], State]:
+        if not segments:
+            return [], state
         present = np.zeros((1, len(segments), len(MODALITIES)), np.bool_)
         inputs: dict[Modality, torch.Tensor] = {}
         for m, modality in enumerate(MODALITIES):
@@ -75,13 +87,43 @@ class Classifier:
                     labels=self._best(fused.by_modality[0, t, m]) if present[t, m] else (),
                     amount=segment.amounts.get(modality, 0),
                     num_errors=segment.num_errors.get(modality, 0),
+                    num_dropped=segment.num_dropped.get(modality, 0),
+                    coverage=segment.coverage.get(modality, 1.0),
                 )
                 for m, modality in enumerate(MODALITIES)
             },
             model=self._model,
-            latency_seconds=max(0.0, now - segment.decoded_unix_seconds),
+            latency_seconds=max(0.0, now - _since(segment)),
+            offset_seconds=segment.offset_seconds,
+            live=segment.live,
+        )
+
+    def _nothing(self, segment: Segment) -> Classification:
+        return Classification(
+            source=segment.source,
+            segment=segment.index,
+            start_seconds=segment.start_seconds,
+            end_seconds=segment.end_seconds,
+            labels=(),
+            other=0.0,
+            modalities={m: ModalityResult(segment.status[m], 0.0, (), 0, coverage=0.0) for m in MODALITIES},
+            model=self._model,
+            latency_seconds=max(0.0, time.time() - _since(segment)),
+            live=segment.live,
+            outage=segment.outage,
         )
 
     def _best(self, scores: torch.Tensor) -> tuple[tuple[str, float], ...]:
         values, indexes = scores.topk(min(self._top, len(self._labels)))
         return tuple((self._labels[i], value) for i, value in zip(indexes.tolist(), values.tolist(), strict=True))
+
+
+def _rows_of(embeddings: Mapping[Modality, Embeddings], rows: slice) -> dict[Modality, Embeddings]:
+    return {m: made[rows] for m, made in embeddings.items()}
+
+
+def _since(segment: Segment) -> float:
+    """From when latency counts, in Unix time: the end of a live segment, the decoding of another."""
+    if segment.live is None:
+        return segment.decoded_unix_seconds
+    return segment.live.start_unix_seconds + segment.end_seconds - segment.start_seconds

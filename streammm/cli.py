@@ -28,7 +28,7 @@ OK, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="streammm",
-    help="Says what is seen, heard and said, segment by segment, in video files.",
+    help="Says what is seen, heard and said, segment by segment, in video files and live streams.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -82,7 +82,10 @@ def _common(
     pass
 
 
-Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Files, directories or patterns.")]
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE...", help="Files, directories, patterns, addresses (rtsp://...), - for a pipe."),
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as segment.length_seconds=4.")
@@ -109,7 +112,7 @@ def run(
         typer.Option(metavar="[ADDRESS]", help="Work on Ray: alone starts one here, an address joins a cluster."),
     ] = None,
 ) -> None:
-    """Classify files segment by segment."""
+    """Classify files and live streams segment by segment."""
     from streammm.media.source import expand
     from streammm.sinks.console import ConsoleReport
     from streammm_workers import engine

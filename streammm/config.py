@@ -35,6 +35,10 @@ class SegmentConfig(_Section):
     frames_per_second: Positive = Field(
         2.0, description="Pictures looked at a second, each the one shown mid-interval."
     )
+    by: Literal["windows", "shots"] = Field(
+        "windows", description="windows: as above. shots: cut where the shot changes; for files only."
+    )
+    max_shot_seconds: Positive = Field(10.0, description="A longer shot is cut every so often.")
 
     @model_validator(mode="after")
     def _hop_fits(self) -> Self:
@@ -44,7 +48,17 @@ class SegmentConfig(_Section):
 
 
 class DecodeConfig(_Section):
-    """How media is decoded."""
+    """How media is decoded, and what it may use: each source is read in a process of its own."""
+
+    mode: Literal["exact", "fast", "keyframes"] = Field(
+        "exact",
+        description="Which pictures are decoded. exact: all that can matter, so that each picture looked at is the one "
+        "shown at its time. fast: those that others refer to; a picture may be a few frames early. keyframes: key "
+        "pictures only, often seconds early.",
+    )
+    hardware: str | None = Field(
+        None, description="Device that decodes video where it can, such as cuda. Default: the processor."
+    )
 
     threads: Count = Field(
         1,
@@ -52,6 +66,46 @@ class DecodeConfig(_Section):
         "The only setting of speed on which rows depend, and only where a file is damaged.",
     )
     max_pixels: Count = Field(100_000_000, description="A picture with more pixels than this is refused, not decoded.")
+    memory_mb: Count = Field(2048, description="Memory that decoding one source may allocate, in MiB.")
+    progress_seconds: Positive = Field(
+        30.0, description="A decoder that says nothing for so long has hung, and is ended."
+    )
+    segment_seconds: Positive = Field(
+        600.0, description="A decoder that reads for so long without coming to another segment is ended."
+    )
+
+
+class NetworkConfig(_Section):
+    """What is read over a network. Credentials: write ${NAME} in an address, it is taken from the environment."""
+
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Hosts that playlists and redirects may lead to besides the source's own; *.example.org works."
+    )
+    rtsp_transport: Literal["tcp", "udp"] = Field("tcp", description="What RTSP carries its streams over.")
+    open_seconds: Positive = Field(10.0, description="How long connecting may take.")
+    read_seconds: Positive | None = Field(
+        None, description="How long a stream may be silent before it is opened again. Default: by protocol, 4 to 15 s."
+    )
+    ca_file: str | None = Field(None, description="Certificates to trust for https. Default: the usual ones.")
+
+
+class LiveConfig(_Section):
+    """How live sources are followed."""
+
+    max_lead_seconds: Positive = Field(4.0, description="How far sound or picture is waited for behind the other.")
+    queue_segments: Count = Field(2, description="Segments kept for encoders that are too slow; then the oldest goes.")
+    nonref_lag_seconds: Positive = Field(
+        2.0, description="Lag from which pictures that no other refers to are not decoded."
+    )
+    nonkey_lag_seconds: Positive = Field(5.0, description="Lag from which only key pictures are decoded.")
+    restore_lag_seconds: Positive = Field(0.5, description="Lag below which everything is decoded again.")
+    reopen_lag_seconds: Positive = Field(10.0, description="Lag from which the connection is made anew.")
+    first_backoff_seconds: Positive = Field(0.5, description="Pause before the first try to connect again.")
+    max_backoff_seconds: Positive = Field(30.0, description="The pause doubles with each try, up to this.")
+    connect_seconds: Positive = Field(
+        30.0, description="A source that was never reached for so long is given up; one that was reached never is."
+    )
+    max_seconds: Positive | None = Field(None, description="Ends live sources after so long. Default: never.")
 
 
 class EncodersConfig(_Section):
@@ -137,6 +191,8 @@ class Config(_Section):
     labels: tuple[str, ...] | None = Field(None, description="What to look and listen for. Default: a general list.")
     segment: SegmentConfig = SegmentConfig()
     decode: DecodeConfig = DecodeConfig()
+    network: NetworkConfig = NetworkConfig()
+    live: LiveConfig = LiveConfig()
     encoders: EncodersConfig = EncodersConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     fusion: FusionConfig = FusionConfig()

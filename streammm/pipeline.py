@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from os import PathLike, fspath
 
 from streammm.build import decode_options, make_classifier, make_encoder, make_vocabulary, used_modalities
 from streammm.config import Config, load
 from streammm.encoders.isolation import encode_isolated, with_failures
-from streammm.media.decode import SegmentReader
+from streammm.media.read import open_reader
 from streammm.types import Classification
 
 
 def classify(
     source: str | PathLike[str], labels: Sequence[str] | str | None = None, config: Config | None = None
 ) -> Iterator[Classification]:
-    """Yields one row for each segment of a file, in order, as they are made: the rows that `streammm run` writes.
+    """Yields one row for each segment of a source, in order, as they are made: the rows that `streammm run` writes.
 
     Args:
-        source: path of a media file; captions beside it are read too.
+        source: path of a media file, with captions beside it, or an address; a live one goes on until it is left.
         labels: what to look and listen for, in any words, as a list or separated by commas; default: those of the
             configuration, else a general list.
         config: everything else; `streammm.config.load` reads one from a file.
@@ -35,15 +34,18 @@ def classify(
             **config.model_dump(exclude={"labels"}), labels=labels if isinstance(labels, str) else tuple(labels)
         )
     with (
-        SegmentReader(fspath(source), decode_options(config)) as reader,
+        open_reader(fspath(source), decode_options(config)) as reader,
         ThreadPoolExecutor(4, thread_name_prefix="streammm") as threads,
     ):
         encoders = {m: make_encoder(config, m) for m in {*used_modalities(config), "text"}}
         list(threads.map(lambda encoder: encoder.setup(), encoders.values()))
         classifier = make_classifier(config, make_vocabulary(config, encoders["text"]))
         state = classifier.initial_state()
-        segments = iter(reader)
-        while chunk := list(islice(segments, config.engine.chunk_segments)):
+        is_last = False
+        while not is_last:
+            chunk, is_last = reader.read(config.engine.chunk_segments)
+            if not chunk:
+                continue
             used = used_modalities(config)
             made = dict(zip(used, threads.map(lambda m, c=chunk: encode_isolated(encoders[m], c), used), strict=True))
             for modality, encoded in made.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -49,6 +50,41 @@ class Cue:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveState:
+    """How a live source stands when a segment goes out; the counts are of the whole time since it was first opened.
+
+    ``start_unix_seconds`` is the wall's time of the segment's start and ``lag_seconds`` runs from the segment's end to
+    its leaving the decoder. ``shed`` says what the decoder leaves out to keep up: ``none``, ``nonref`` (pictures that
+    no other refers to) or ``nonkey`` (all but key pictures).
+    """
+
+    start_unix_seconds: float
+    lag_seconds: float
+    shed: str = "none"
+    num_reconnects: int = 0
+    outage_seconds: float = 0.0
+    num_dropped_segments: int = 0
+    num_shed_steps: int = 0
+    num_jumps: int = 0
+    num_reopens: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as plain JSON types; the start as UTC in ISO 8601."""
+        start = datetime.fromtimestamp(self.start_unix_seconds, UTC)
+        return {
+            "start": start.isoformat(timespec="milliseconds"),
+            "lag_seconds": round(self.lag_seconds, 3),
+            "shed": self.shed,
+            "reconnects": self.num_reconnects,
+            "outage_seconds": round(self.outage_seconds, 3),
+            "dropped_segments": self.num_dropped_segments,
+            "shed_steps": self.num_shed_steps,
+            "jumps": self.num_jumps,
+            "reopens": self.num_reopens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One window of a source, [start_seconds, end_seconds) on the source's clock, with all that was seen in it.
 
@@ -56,11 +92,14 @@ class Segment:
         - frames: uint8 [T, H, W, 3], RGB; T is 0 where there is no picture
         - frame_seconds: float64 [T], presentation time of each frame
         - waveform: float32 [N] in [-1, 1] at 16 kHz; N is 0 where there is no sound
-        - audio_coverage: share of the waveform's samples that were decoded, the others are zero
 
-    ``amounts`` counts what was decoded of each modality (samples, cues, frames), also after `only` has left the payload
-    behind; ``num_errors`` counts what could not be decoded in the window. ``decoded_unix_seconds`` is
-    when the segment was complete; latency counts from there.
+    By modality, ``coverage`` is the share of the window that was there (of the samples, the others being zero, and of
+    the sampling instants), ``amounts`` counts what is used (samples, cues, frames), also after `only` has left the
+    payload behind, ``num_dropped`` what was decoded and dropped because it came twice, out of order or too late, and
+    ``num_errors`` what could not be decoded. ``offset_seconds`` is by how much sound starts later than the picture in
+    the source's own timestamps, which was corrected. ``decoded_unix_seconds`` is when the segment was complete;
+    latency counts from there. ``live`` is None for a file; ``outage`` says in words why a stretch of a live source is
+    missing, and then there is nothing else in the segment.
     """
 
     source: str
@@ -70,12 +109,16 @@ class Segment:
     frames: npt.NDArray[np.uint8]
     frame_seconds: npt.NDArray[np.float64]
     waveform: npt.NDArray[np.float32]
-    audio_coverage: float
     cues: tuple[Cue, ...]
     status: Mapping[Modality, Status]
+    coverage: Mapping[Modality, float] = field(default_factory=dict)
     amounts: Mapping[Modality, int] = field(default_factory=dict)
+    num_dropped: Mapping[Modality, int] = field(default_factory=dict)
     num_errors: Mapping[Modality, int] = field(default_factory=dict)
+    offset_seconds: float = 0.0
     decoded_unix_seconds: float = 0.0
+    live: LiveState | None = None
+    outage: str = ""
 
     def __post_init__(self) -> None:
         if self.index < 0 or not self.end_seconds > self.start_seconds:
@@ -139,7 +182,8 @@ class ModalityResult:
     """What one modality says of a segment, alone.
 
     ``weight`` is its share in the fused scores, in [0, 1]; ``labels`` are its own scores, best first.
-    ``amount`` is what it was worked out from: frames of video, samples of audio, cues of text.
+    ``amount`` is what it was worked out from: frames of video, samples of audio, cues of text; ``coverage`` is the
+    share of the segment that this is, and ``num_dropped`` what else had come and could not be placed.
     """
 
     status: Status
@@ -147,6 +191,8 @@ class ModalityResult:
     labels: tuple[tuple[str, float], ...]
     amount: int
     num_errors: int = 0
+    num_dropped: int = 0
+    coverage: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +200,9 @@ class Classification:
     """One row of the result: what is seen, heard and said in one segment.
 
     ``labels`` are fused scores, best first; they and ``other``, the share of "none of these", sum to at most 1.
-    ``latency_seconds`` runs from the segment's last frame or sample leaving the decoder to the row's being made.
+    ``latency_seconds`` runs to the row's being made, of a file from the segment's leaving the decoder, of a live source
+    from the segment's end. ``offset_seconds``, ``live`` and ``outage`` are the segment's; where there is an outage,
+    there are no labels.
     """
 
     source: str
@@ -166,6 +214,9 @@ class Classification:
     modalities: Mapping[Modality, ModalityResult]
     model: str
     latency_seconds: float
+    offset_seconds: float = 0.0
+    live: LiveState | None = None
+    outage: str = ""
 
     @property
     def id(self) -> str:
@@ -176,7 +227,7 @@ class Classification:
     def to_json(self) -> dict[str, Any]:
         """The row as plain JSON types, in the order in which people read it."""
         amounts = {"video": "frames", "audio": "samples", "text": "cues"}
-        return {
+        row = {
             "id": self.id,
             "source": self.source,
             "segment": self.segment,
@@ -190,13 +241,21 @@ class Classification:
                     "weight": round(result.weight, 6),
                     "labels": _scores_json(result.labels),
                     amounts[name]: result.amount,
+                    "coverage": round(result.coverage, 4),
                     "errors": result.num_errors,
+                    "dropped": result.num_dropped,
                 }
                 for name, result in sorted(self.modalities.items(), reverse=True)
             },
             "model": self.model,
             "latency_seconds": round(self.latency_seconds, 4),
+            "offset_seconds": round(self.offset_seconds, 4),
         }
+        if self.live is not None:
+            row["live"] = self.live.to_json()
+        if self.outage:
+            row["outage"] = self.outage
+        return row
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ def test_a_row_has_the_published_form(streammm: Streammm, clip: MakeClip) -> Non
         "modalities",
         "model",
         "latency_seconds",
+        "offset_seconds",
     ]
     assert (row["source"], row["segment"], row["start_seconds"], row["end_seconds"]) == ("a.mp4", 0, 0.0, 2.0)
     assert {entry["label"] for entry in row["labels"]} == {"beep", "wall"}
@@ -78,7 +79,15 @@ def test_a_row_has_the_published_form(streammm: Streammm, clip: MakeClip) -> Non
     assert list(row["modalities"]) == ["video", "text", "audio"]
     video, text, audio = row["modalities"].values()
     assert (video["status"], video["frames"], audio["status"], audio["samples"]) == ("ok", 4, "ok", 32_000)
-    assert text == {"status": "absent", "weight": 0.0, "labels": [], "cues": 0, "errors": 0}
+    assert text == {
+        "status": "absent",
+        "weight": 0.0,
+        "labels": [],
+        "cues": 0,
+        "coverage": 0.0,
+        "errors": 0,
+        "dropped": 0,
+    }
     assert video["weight"] + audio["weight"] == pytest.approx(1.0, abs=1e-5)
     assert {entry["label"] for entry in audio["labels"]} == {"beep", "wall"}
 

@@ -10,7 +10,8 @@ import pytest
 import streammm
 import streammm.types
 from streammm.errors import SourceError
-from streammm.media.decode import DecodeOptions, SegmentReader
+from streammm.media.options import DecodeOptions
+from streammm.media.reader import SegmentReader
 from streammm.types import Classification, Modality, Status
 
 

@@ -1,74 +1,127 @@
-"""The one clock of a source: pts of any of its streams -> seconds since the start of the source.
+"""The one clock of a source: timestamps of any of its streams -> seconds since the start of the source.
 
-Between the decoder and the segmenter. Pts stay integers with a rational time base until the last step, so that the
-times of a week-long source are as exact as those of its first second.
+Between the demuxer and the segmenter. Timestamps stay integers with a rational time base until the last step, so that
+the times of a week-long source are as exact as those of its first second. Jumps are found and mended in the packets,
+before anything is decoded, so that a reader who decodes only a part comes to the same times.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 
 _WRAP = Fraction(2**33, 90_000)
 """After how many seconds the 33-bit timestamps of an MPEG transport or program stream start again at zero."""
 
+_OUTAGE_TOLERANCE = 3
+"""A live stream that is silent for a while and then goes on that much later, within 3 s, has not jumped."""
+
 
 class Clock:
-    """Maps timestamps of every stream of one source onto [0, duration).
+    """Puts the timestamps of every stream of one source onto [0, duration).
 
     A stream whose time jumps back by more than a second, or ahead by more than `max_step_seconds`, has been restarted
-    or damaged: it goes on where the latest stream is, and the other streams follow into the same new epoch when they
+    or damaged: it goes on where the latest stream ends, and the other streams follow into the same new epoch when they
     jump, so that picture and sound stay together.
 
     Args:
         origin: the container's start time in seconds, which becomes zero; None where the container has no times, and
             then the first timestamp that is seen is taken. It is the zero that players and the ffmpeg tool show.
         wraps: True for containers whose timestamps have 33 bits, and which may be cut and joined anywhere.
+        now: for live sources, the seconds that have passed on the wall since the source's zero. The first timestamp
+            is laid there, and so is what follows a jump.
     """
 
-    def __init__(self, origin: Fraction | None, wraps: bool = False) -> None:
-        self.origin = origin
-        self.max_step_seconds = 60 if wraps else 3600
+    def __init__(self, origin: Fraction | None, wraps: bool = False, now: Callable[[], float] | None = None) -> None:
+        self.origin = None if now else origin
+        self.max_step_seconds = 10 if now else 60 if wraps else 3600
         self.num_jumps = 0
         self._wraps = wraps
+        self._now = now
+        self._reference = self.origin
         self._raw: dict[int, Fraction] = {}
         self._times: dict[int, Fraction] = {}
+        self._arrivals: dict[int, float] = {}
         self._epochs: dict[int, int] = {}
         self._shifts = [Fraction(0)]
+        self._end = Fraction(0)
 
-    def seconds(self, stream: int, pts: int, time_base: Fraction) -> Fraction:
-        """The time of a timestamp of a stream; may be negative for what lies before the start."""
-        raw = pts * time_base
+    def place(self, packet: av.Packet[Any]) -> None:
+        """Rewrites the timestamps of the next packet of a stream so that jumps and wraps are gone."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None:
+            return
+        shown = packet.pts if packet.pts is not None else stamp
+        ahead, duration = (shown - stamp) * packet.time_base, (packet.duration or 0) * packet.time_base
+        if shift := self.shift(packet.stream_index, stamp * packet.time_base, ahead, duration):
+            ticks = round(shift / packet.time_base)
+            packet.pts = None if packet.pts is None else packet.pts + ticks
+            packet.dts = None if packet.dts is None else packet.dts + ticks
+
+    def shift(
+        self, stream: int, raw: Fraction, ahead: Fraction = Fraction(0), duration: Fraction = Fraction(0)
+    ) -> Fraction:
+        """By how much the time of the next packet of a stream is off, seconds.
+
+        Args:
+            stream: index of the stream.
+            raw: when the packet is decoded.
+            ahead: how much later it is shown.
+            duration: how long it is shown.
+        """
         if self.origin is None:
-            self.origin = raw
-        if self._wraps and stream in self._raw:
-            raw += round((self._raw[stream] - raw) / _WRAP) * _WRAP
+            self.origin = raw - (Fraction(self._now()) if self._now else 0)
+            self._reference = raw
+        before = raw
+        if self._wraps and (near := self._raw.get(stream, self._reference)) is not None:
+            raw += round((near - raw) / _WRAP) * _WRAP
         self._raw[stream] = raw
-        time = raw - self.origin if self.origin else raw
-        if len(self._shifts) > 1:
-            time += self._shifts[self._epochs.setdefault(stream, len(self._shifts) - 1)]
+        time = raw - self.origin + self._shifts[self._epochs.setdefault(stream, len(self._shifts) - 1)]
         last = self._times.get(stream, time)
-        if not -1 <= time - last <= self.max_step_seconds:
-            time = self._jump(stream, time, last)
+        if not -1 <= time - last <= self.max_step_seconds and not self._was_away(stream, time - last):
+            time = self._jump(stream, time, last, ahead)
         self._times[stream] = time
-        return time
+        self._end = max(self._end, time + ahead + duration)
+        if self._now:
+            self._arrivals[stream] = self._now()
+        return raw - before + self._shifts[self._epochs[stream]]
 
-    def _jump(self, stream: int, time: Fraction, last: Fraction) -> Fraction:
+    def seconds(self, pts: int, time_base: Fraction) -> Fraction:
+        """The time of a timestamp that was placed; may be negative for what lies before the start."""
+        time = pts * time_base
+        return time - self.origin if self.origin else time
+
+    def move(self, seconds: Fraction) -> None:
+        """Lets everything that follows be later by so much: a live source whose own clock is off."""
+        self.num_jumps += 1
+        self._shifts.append(self._shifts[-1] + seconds)
+        for stream in self._epochs:
+            self._epochs[stream] = len(self._shifts) - 1
+            self._times[stream] += seconds
+        self._end += seconds
+
+    def _was_away(self, stream: int, step: Fraction) -> bool:
+        """True where the wall's clock moved on as far as the stream's: nothing came, and nothing jumped."""
+        if self._now is None or step < 0:
+            return False
+        return abs(self._now() - self._arrivals[stream] - step) < _OUTAGE_TOLERANCE
+
+    def _jump(self, stream: int, time: Fraction, last: Fraction, ahead: Fraction) -> Fraction:
         """Moves a stream into the next epoch that fits, or into a new one that goes on at the latest time."""
         self.num_jumps += 1
-        epoch = self._epochs.get(stream, 0)
+        epoch = self._epochs[stream]
         bare = time - self._shifts[epoch]
         for later in range(epoch + 1, len(self._shifts)):
             if -1 <= bare + self._shifts[later] - last <= self.max_step_seconds:
                 self._epochs[stream] = later
                 return bare + self._shifts[later]
-        latest = max(self._times.values())
-        self._shifts.append(latest - bare)
+        goes_on = max(self._end, Fraction(self._now())) if self._now else self._end
+        self._shifts.append(goes_on - ahead - bare)
         self._epochs[stream] = len(self._shifts) - 1
-        for other in self._times:
-            self._epochs.setdefault(other, 0)
-        return latest
+        return goes_on - ahead
 
 
 class FrameTimes:
@@ -81,27 +134,33 @@ class FrameTimes:
 
     def __init__(self, clock: Clock, stream: av.VideoStream, use_dts: bool) -> None:
         self._clock = clock
-        self._index = stream.index
         self._time_base = stream.time_base
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        self._period = 1 / Fraction(rate) if rate > 0 else Fraction(1, 25)
-        self._use_dts = use_dts
+        self.period = 1 / Fraction(rate) if rate > 0 else Fraction(1, 25)
+        self.use_dts = use_dts
         self._first_dts: int | None = None
         self._last = Fraction(0), Fraction(0)
+
+    @property
+    def is_anchored(self) -> bool:
+        """True once it is known where the decoding timestamps begin, if they are what counts."""
+        return not self.use_dts or self._first_dts is not None
 
     def span(self, frame: av.VideoFrame) -> tuple[Fraction, Fraction]:
         """Start of a picture on the source's clock and how long it says it is shown, in seconds."""
         time_base = frame.time_base or self._time_base
         stamp = frame.pts
-        if self._use_dts and frame.dts is not None:
+        if self.use_dts and frame.dts is not None:
             if self._first_dts is None:
                 self._first_dts = frame.dts
             stamp = frame.dts - self._first_dts
         if stamp is None or time_base is None:
             start = sum(self._last, Fraction(0))
+        elif self.use_dts:
+            start = stamp * time_base
         else:
-            start = self._clock.seconds(self._index, stamp, time_base)
-        duration = frame.duration * time_base if frame.duration and time_base else self._period
+            start = self._clock.seconds(stamp, time_base)
+        duration = frame.duration * time_base if frame.duration and time_base else self.period
         duration = min(duration, Fraction(self._clock.max_step_seconds))
         self._last = start, duration
         return start, duration

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import av
+import av.error
 import numpy as np
 import numpy.typing as npt
 
@@ -23,10 +24,18 @@ class PictureSampler:
         rate_hz: instants a second.
         convert: decoded picture -> uint8 [H, W, 3].
         skip_seconds: instants before this time are passed over without converting anything.
+        max_hold_seconds: how long a picture stays when none follows; by default for ever, as players show it.
     """
 
-    def __init__(self, rate_hz: Fraction, convert: Callable[[av.VideoFrame], Picture], skip_seconds: Fraction) -> None:
+    def __init__(
+        self,
+        rate_hz: Fraction,
+        convert: Callable[[av.VideoFrame], Picture],
+        skip_seconds: Fraction,
+        max_hold_seconds: Fraction | None = None,
+    ) -> None:
         self._rate_hz = rate_hz
+        self._max_hold = max_hold_seconds
         self._convert = convert
         self._next = max(0, _ceil(skip_seconds * rate_hz - Fraction(1, 2)))
         self._next_seconds = self._seconds(self._next)
@@ -36,6 +45,7 @@ class PictureSampler:
         self._held_end = Fraction(0)
         self._held_picture: Picture | None = None
         self.num_out_of_order = 0
+        self.num_unconvertible = 0
 
     @property
     def level(self) -> Fraction | None:
@@ -47,14 +57,23 @@ class PictureSampler:
         """When the last picture stops being shown."""
         return self._held_end
 
-    def push(self, start: Fraction, duration: Fraction, frame: av.VideoFrame) -> None:
-        """Takes the next decoded picture, shown from ``start`` on; one that starts before the last is counted only."""
+    def push(self, start: Fraction, duration: Fraction, frame: av.VideoFrame) -> bool:
+        """Takes the next decoded picture, shown from ``start`` on; one that starts before the last is counted only.
+
+        Returns:
+            False if the picture came out of order and was dropped.
+        """
         if self._held is not None and start <= self._held_start:
             self.num_out_of_order += 1
-            return
-        self._settle(start)
+            return False
+        if self._max_hold is None:
+            self._settle(start)
+        else:
+            self._settle(min(start, self._held_start + max(self._max_hold, 2 * (self._held_end - self._held_start))))
+            self._pass_over(start)
         self._held, self._held_picture = frame, None
         self._held_start, self._held_end = start, start + duration
+        return True
 
     def flush(self) -> None:
         """No picture follows: the last one is shown for as long as it says."""
@@ -62,9 +81,12 @@ class PictureSampler:
 
     def between(self, start: Fraction, end: Fraction) -> tuple[list[float], list[Picture]]:
         """Presentation times and pictures of the instants in [start, end)."""
-        indexes = range(_ceil(start * self._rate_hz - Fraction(1, 2)), _ceil(end * self._rate_hz - Fraction(1, 2)))
-        found = [self._taken[n] for n in indexes if n in self._taken]
+        found = [self._taken[n] for n in self.instants(start, end) if n in self._taken]
         return [seconds for seconds, _ in found], [picture for _, picture in found]
+
+    def instants(self, start: Fraction, end: Fraction) -> range:
+        """The numbers of the instants in [start, end)."""
+        return range(_ceil(start * self._rate_hz - Fraction(1, 2)), _ceil(end * self._rate_hz - Fraction(1, 2)))
 
     def last(self) -> tuple[float, Picture] | None:
         """The last picture, whether an instant fell on it or not; for a tail too short for an instant."""
@@ -83,18 +105,28 @@ class PictureSampler:
         if self._held is not None:
             first = max(self._next, _ceil(self._held_start * self._rate_hz - Fraction(1, 2)))
             for n in range(first, stop):
-                self._taken[n] = self._hold()
-        self._next = max(self._next, stop)
-        self._next_seconds = self._seconds(self._next)
+                if (held := self._hold()) is not None:
+                    self._taken[n] = held
+        self._pass_over(until)
+
+    def _pass_over(self, until: Fraction) -> None:
+        """Leaves the open instants before ``until`` as they are."""
+        if until > self._next_seconds:
+            self._next = max(self._next, _ceil(until * self._rate_hz - Fraction(1, 2)))
+            self._next_seconds = self._seconds(self._next)
 
     def _seconds(self, n: int) -> Fraction:
         return (n + Fraction(1, 2)) / self._rate_hz
 
-    def _hold(self) -> tuple[float, Picture]:
-        if self._held_picture is None:
-            assert self._held is not None
-            self._held_picture = self._convert(self._held)
-        return float(self._held_start), self._held_picture
+    def _hold(self) -> tuple[float, Picture] | None:
+        """The picture that is held, converted once; None, and counted, if it cannot be."""
+        if self._held_picture is None and self._held is not None:
+            try:
+                self._held_picture = self._convert(self._held)
+            except (av.error.FFmpegError, ValueError):
+                self.num_unconvertible += 1
+                self._held = None
+        return None if self._held_picture is None else (float(self._held_start), self._held_picture)
 
 
 def _ceil(value: Fraction) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from streammm.errors import SourceError
@@ -80,11 +81,12 @@ def sidecars(source: str) -> list[Path]:
     return [path.parent / name for name in found]
 
 
-def open_media(source: str, max_pixels: int) -> InputContainer:
+def open_media(source: str, max_pixels: int, hardware: str | None = None) -> InputContainer:
     """Opens an untrusted local file for demuxing.
 
     Only this file is ever opened: playlists and other formats that point elsewhere are refused. Pictures of more than
-    ``max_pixels`` are refused by the decoder before it allocates them.
+    ``max_pixels`` are refused by the decoder before it allocates them. ``hardware`` names a device that decodes, such
+    as ``cuda``; where there is none, the processor does.
 
     Raises:
         SourceError: the file is missing, empty, not media, or of a refused kind.
@@ -102,9 +104,9 @@ def open_media(source: str, max_pixels: int) -> InputContainer:
         raise SourceError(source, "unreadable", "not a regular file")
     if found.st_size == 0:
         raise SourceError(source, "empty", "the file has zero bytes")
-    options = {"format_whitelist": _allowed_formats(), "protocol_whitelist": "file", "max_pixels": str(max_pixels)}
+    options = {"format_whitelist": allowed_formats(), "protocol_whitelist": "file", "max_pixels": str(max_pixels)}
     try:
-        return av.open(f"file:{path}", options=options, metadata_errors="replace")
+        return _open(f"file:{path}", options, hardware)
     except PermissionError as error:
         raise SourceError(source, "unreadable", "no permission to read the file") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -112,6 +114,17 @@ def open_media(source: str, max_pixels: int) -> InputContainer:
             detail = "a playlist, which would open further files; only plain media files are read"
             raise SourceError(source, "refused", detail) from error
         raise SourceError(source, "not-media", f"cannot be opened as media: {reason(error)}") from error
+
+
+def _open(name: str, options: dict[str, str], hardware: str | None) -> InputContainer:
+    """Opens with a hardware decoder where there is one; a driver that is listed may still be missing."""
+    if hardware is not None:
+        try:
+            accelerator = HWAccel(hardware, allow_software_fallback=True)
+            return av.open(name, options=options, metadata_errors="replace", hwaccel=accelerator)
+        except (av.error.FFmpegError, RuntimeError, ValueError, NotImplementedError):
+            pass  # the processor decodes as well, only slower
+    return av.open(name, options=options, metadata_errors="replace")
 
 
 def _is_playlist(path: Path) -> bool:
@@ -126,5 +139,6 @@ def reason(error: BaseException) -> str:
 
 
 @functools.cache
-def _allowed_formats() -> str:
+def allowed_formats() -> str:
+    """Every format that opens nothing but itself, as FFmpeg takes it."""
     return ",".join(sorted(av.formats_available - _NESTING_FORMATS))

@@ -84,7 +84,6 @@ def _make_segment(
         frames=pictures,
         frame_seconds=np.arange(len(pictures), dtype=np.float64) / 2,
         waveform=np.zeros(0, np.float32) if waveform is None else waveform,
-        audio_coverage=1.0,
         cues=(Cue(0.0, 2.0, words),) if words else (),
         status=statuses,
     )

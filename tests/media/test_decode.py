@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from streammm.errors import DecodeError, SourceError
-from streammm.media.decode import DecodeOptions, SegmentReader
-from streammm.media.segmenter import Windows
+from streammm.media.cutting import Windows
+from streammm.media.options import DecodeOptions
+from streammm.media.reader import SegmentReader
 from streammm.types import SAMPLE_RATE_HZ, Segment, Status
 from tests.conftest import GREY_STEP, MakeClip
 
@@ -55,7 +56,7 @@ def test_times_frames_and_samples_are_exact(clip: MakeClip, name: str, codecs: d
     assert segments[0].frame_seconds == pytest.approx([0.2, 0.7, 1.2, 1.7], abs=0.03)
     assert [len(s.waveform) for s in segments[:2]] == [32_000, 32_000]
     assert click_seconds(segments) == pytest.approx([1.0, 2.5, 4.2], abs=0.03)
-    assert all(s.audio_coverage > 0.95 for s in segments)
+    assert all(s.coverage["audio"] > 0.95 for s in segments)
     assert all(s.status == {"audio": Status.OK, "text": Status.ABSENT, "video": Status.OK} for s in segments)
 
 
@@ -117,7 +118,7 @@ def test_sound_without_video(clip: MakeClip) -> None:
 def test_sound_that_ends_early_is_absent_afterwards(clip: MakeClip) -> None:
     segments = read(clip("a.mp4", 6.0, audio_seconds=1.0))
     assert [s.status["audio"] for s in segments] == [Status.OK, Status.ABSENT, Status.ABSENT]
-    assert segments[0].audio_coverage == pytest.approx(0.5, abs=0.05)
+    assert segments[0].coverage["audio"] == pytest.approx(0.5, abs=0.05)
     assert [len(s.frames) for s in segments] == [4, 4, 4]
 
 
@@ -188,7 +189,7 @@ def test_what_is_not_media_is_an_error_in_words(tmp_path: Path, content: bytes, 
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("missing.mp4", "missing"), (".", "unreadable"), ("rtsp://h/x", "unsupported")]
+    ("name", "reason"), [("missing.mp4", "missing"), (".", "unreadable"), ("ftp://h/x", "unsupported")]
 )
 def test_what_is_no_file_is_an_error_in_words(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(SourceError) as caught:
@@ -243,4 +244,4 @@ def test_a_late_start_keeps_nothing_of_the_sound_before(clip: MakeClip) -> None:
     with SegmentReader(str(path), DecodeOptions(), first_segment=29) as reader:
         (segment,) = reader
         assert segment.start_seconds == 58.0
-        assert len(reader._segmenter.sound._pieces) < 60
+        assert len(reader._decoder.segmenter.sound._pieces) < 60

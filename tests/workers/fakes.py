@@ -17,7 +17,6 @@ def segment(index: int, source: str = "s") -> Segment:
         frames=np.zeros((1, 2, 2, 3), np.uint8),
         frame_seconds=np.zeros(1),
         waveform=np.full(4, index, np.float32),
-        audio_coverage=1.0,
         cues=(),
         status=dict.fromkeys(MODALITIES, Status.OK),
     )

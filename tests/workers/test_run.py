@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -193,9 +194,10 @@ class KillDecoderAtFirstRow(Recorder):
         super().rows(rows)
         if not self.killed:
             for process in psutil.Process().children(recursive=True):
-                if "".join(process.cmdline()).startswith("ray::DecodeWorker"):
-                    os.kill(process.pid, signal.SIGKILL)
-                    self.killed += 1
+                with suppress(psutil.Error):  # processes come and go
+                    if "".join(process.cmdline()).startswith("ray::DecodeWorker"):
+                        os.kill(process.pid, signal.SIGKILL)
+                        self.killed += 1
 
 
 @pytest.mark.ray

@@ -20,7 +20,7 @@ from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.journal import Journal
 from streammm_workers.driver import Observer, drive, slots
-from streammm_workers.handle import ActorHandle, Handle, ThreadHandle
+from streammm_workers.handle import FOLLOW, ActorHandle, Handle, ThreadHandle
 from streammm_workers.shard import Shard
 
 
@@ -36,7 +36,7 @@ class ActorSpawn:
     gpus_per_encoder: float
 
     def __call__(self, kind: str, make: Callable[..., object], *args: Any) -> Handle:
-        if kind.startswith("encode") and not self.encoders_as_actors:
+        if kind == FOLLOW or (kind.startswith("encode") and not self.encoders_as_actors):
             return ThreadHandle(kind, make, *args)
         options: dict[str, Any] = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": 0}
         if kind.startswith("encode"):
@@ -63,7 +63,7 @@ async def run(config: Config, sources: Sequence[str], observer: Observer, addres
         groups = [placement_group([bundle], strategy="STRICT_PACK") for _ in range(layout.num_shards)]
         await _wait_for_room(groups, bundle, timeout_seconds)
         shards = [_make_shard(config, group, journal, layout) for group in groups]
-        await drive(config, sources, shards, journal, slots(config, layout.decoders), observer)
+        await drive(config, sources, shards, journal, slots(config, layout.decoders, sources), observer)
     finally:
         for group in groups:
             remove_placement_group(group)

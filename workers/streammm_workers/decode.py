@@ -1,13 +1,18 @@
-"""The decode stage: opens sources and hands out their segments in chunks. Needs no torch, so it starts quickly."""
+"""The decode stage: opens sources and hands out their segments in chunks. Needs no torch, so it starts quickly.
+
+Decoding itself happens in processes of its own, one a source under way, which can be limited and killed.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streammm.errors import StreammmError
-from streammm.media.decode import DecodeOptions, SegmentReader
+from streammm.media.isolated import IsolatedReader
+from streammm.media.live import LiveReader
+from streammm.media.options import DecodeOptions
+from streammm.media.process import ProcessPool
+from streammm.media.read import open_reader
 from streammm.types import Segment
 
 
@@ -26,6 +31,7 @@ class Chunk:
     is_last: bool
     num_errors: int
     last_error: str
+    num_restarts: int = 0
 
 
 class DecodeWorker:
@@ -33,7 +39,8 @@ class DecodeWorker:
 
     def __init__(self, options: DecodeOptions) -> None:
         self._options = options
-        self._open: dict[str, tuple[SegmentReader, Iterator[Segment]]] = {}
+        self._pool = ProcessPool(options.limits)
+        self._open: dict[str, IsolatedReader | LiveReader] = {}
 
     def open(self, ticket: str, source: str, first_segment: int) -> None:
         """Starts a reading at a segment.
@@ -42,24 +49,34 @@ class DecodeWorker:
             SourceError: the source cannot be read.
         """
         self.close(ticket)
-        reader = SegmentReader(source, self._options, first_segment)
-        self._open[ticket] = reader, iter(reader)
+        self._open[ticket] = open_reader(source, self._options, first_segment, self._pool)
 
     def next(self, ticket: str, num_segments: int) -> tuple[Chunk, list[Segment], list[Segment]]:
         """The next segments of a reading: a chunk of headers, the same segments with pictures, and with sound.
 
+        Of a live source it gives those that there are, and waits for the first.
+
         Raises:
             NotOpenError: this worker has no such reading.
-            SourceError: nothing in the source could be decoded.
+            SourceError: nothing in the source could be decoded, or it cannot be followed.
         """
-        if ticket not in self._open:
+        if (reader := self._open.get(ticket)) is None:
             raise NotOpenError(ticket)
-        reader, segments = self._open[ticket]
-        found = list(itertools.islice(segments, num_segments))
-        chunk = Chunk([s.only("text") for s in found], len(found) < num_segments, reader.num_errors, reader.last_error)
+        found: list[Segment] = []
+        is_last = False
+        while not found and not is_last:
+            found, is_last = reader.read(num_segments)
+        headers = [s.only("text") for s in found]
+        chunk = Chunk(headers, is_last, reader.num_errors, reader.last_error, reader.num_restarts)
         return chunk, [s.only("video") for s in found], [s.only("audio") for s in found]
 
     def close(self, ticket: str) -> None:
-        """Ends a reading, if there is one."""
-        if (found := self._open.pop(ticket, None)) is not None:
-            found[0].close()
+        """Ends a reading, if there is one; may be called while another thread waits for its next segments."""
+        if (reader := self._open.pop(ticket, None)) is not None:
+            reader.close()
+
+    def end(self) -> None:
+        """Ends all readings and the processes that wait for work."""
+        for ticket in list(self._open):
+            self.close(ticket)
+        self._pool.close()

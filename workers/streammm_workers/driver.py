@@ -10,6 +10,7 @@ from typing import Protocol
 
 from streammm.config import Config
 from streammm.errors import ConfigError, SourceError, StreammmError
+from streammm.media.address import is_address, public_name
 from streammm.types import Classification, SourceReport
 from streammm_workers.handle import Handle, WorkerDiedError
 
@@ -30,9 +31,10 @@ class Observer(Protocol):
         """A source was given up after so many rows."""
 
 
-def slots(config: Config, decoders: int) -> int:
-    """Sources a shard works on at once."""
-    return config.engine.sources_in_flight or 2 * decoders
+def slots(config: Config, decoders: int, sources: Sequence[str]) -> int:
+    """Sources a shard works on at once: some files, and all addresses, since a live stream waits for nobody."""
+    files = config.engine.sources_in_flight or 2 * decoders
+    return files + sum(map(is_address, sources))
 
 
 async def drive(
@@ -73,11 +75,11 @@ class _Run:
         self._max_attempts = config.engine.max_attempts
         self._journal = journal
         self._observer = observer
-        self._todo = deque(sources)
+        self._todo = deque(sorted(sources, key=is_address, reverse=True))
         self._num_under_way = 0
         self._changed = asyncio.Condition()
         self._epochs = itertools.count()
-        self._num_rows = dict.fromkeys(sources, 0)
+        self._num_rows = {public_name(source): 0 for source in sources}
         self._deaths: dict[str, tuple[int, int]] = {}
 
     async def start(self, shard: Handle) -> None:
@@ -124,26 +126,27 @@ class _Run:
         except SourceError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - one source never stops a run, not even by a bug of ours
-            failure = SourceError(source, "internal", f"{type(error).__name__}: {error}")
+            failure = SourceError(public_name(source), "internal", f"{type(error).__name__}: {error}")
         await self.tell_rows()
         if failure is not None:
-            self._observer.failed(failure, self._num_rows[source])
+            self._observer.failed(failure, self._num_rows[public_name(source)])
         elif report is not None:
             self._observer.finished(report)
-        await self._journal.call("finish", source)
+        await self._journal.call("finish", public_name(source))
 
     async def _note_death(self, source: str, error: WorkerDiedError) -> None:
         """Puts the source back, or gives it up after too many deaths without a row between them."""
         await self.tell_rows()
         deaths, rows_then = self._deaths.get(source, (0, 0))
-        deaths = 1 if self._num_rows[source] > rows_then else deaths + 1
-        self._deaths[source] = deaths, self._num_rows[source]
+        num_rows = self._num_rows[public_name(source)]
+        deaths = 1 if num_rows > rows_then else deaths + 1
+        self._deaths[source] = deaths, num_rows
         if deaths < self._max_attempts:
             self._todo.append(source)
             return
         detail = f"workers died on it {deaths} times in a row: {error}"
-        self._observer.failed(SourceError(source, "worker-died", detail), self._num_rows[source])
-        await self._journal.call("finish", source)
+        self._observer.failed(SourceError(public_name(source), "worker-died", detail), num_rows)
+        await self._journal.call("finish", public_name(source))
 
     async def _answers(self, shard: Handle) -> bool:
         """Waits until a shard on which a worker died, or which died itself, is ready again; False if it stays away."""
@@ -173,9 +176,9 @@ class _Run:
     def give_up_the_rest(self) -> None:
         """Says of the sources that no shard was left for that they were not done."""
         for source in self._todo:
-            self._observer.failed(
-                SourceError(source, "worker-died", "no shard was left to do it"), self._num_rows[source]
-            )
+            name = public_name(source)
+            error = SourceError(name, "worker-died", "no shard was left to do it")
+            self._observer.failed(error, self._num_rows[name])
 
 
 def _first(errors: BaseExceptionGroup[StreammmError | OSError]) -> BaseException:

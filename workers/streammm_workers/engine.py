@@ -35,6 +35,6 @@ async def _run_here(config: Config, sources: Sequence[str], observer: Observer) 
     journal = DirectHandle(Journal())
     shard = Shard(config, ThreadHandle, journal, decoders)
     try:
-        await drive(config, sources, [DirectHandle(shard)], journal, slots(config, decoders), observer)
+        await drive(config, sources, [DirectHandle(shard)], journal, slots(config, decoders, sources), observer)
     finally:
         shard.close()

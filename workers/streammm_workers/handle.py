@@ -16,6 +16,9 @@ from typing import Any, Protocol
 
 from streammm.errors import StreammmError
 
+FOLLOW = "follow"
+"""The kind of stage that waits for a live source: it takes a second call, to be ended, while it is in the first."""
+
 
 class WorkerDiedError(StreammmError):
     """The process of a stage went away; Ray starts a new one, which knows nothing of what the old one was doing."""
@@ -50,7 +53,8 @@ class ThreadHandle:
     """
 
     def __init__(self, kind: str, make: Callable[..., object], *args: Any) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"streammm-{kind}")
+        threads = 2 if kind == FOLLOW else 1
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"streammm-{kind}")
         self._stage = self._executor.submit(make, *args)
 
     async def call(self, method: str, *args: Any, num_returns: int = 1) -> Any:

@@ -16,11 +16,12 @@ from streammm.config import Config
 from streammm.encoders.isolation import Encoded, with_failures
 from streammm.errors import SourceError
 from streammm.journal import Cursor
+from streammm.media.address import is_address, public_name
 from streammm.types import Embeddings, Modality, SourceReport
 from streammm_workers.batch import Batcher
 from streammm_workers.decode import Chunk, DecodeWorker, NotOpenError
 from streammm_workers.encode import EncodeWorker
-from streammm_workers.handle import Handle, Spawn, WorkerDiedError
+from streammm_workers.handle import FOLLOW, Handle, Spawn, WorkerDiedError
 
 _MAX_UNREAD_ROWS = 10_000
 """A shard commits no further while this many rows wait for the sinks."""
@@ -28,9 +29,10 @@ _MAX_UNREAD_ROWS = 10_000
 
 @dataclass(slots=True)
 class _Reading:
-    """The state of one source under way."""
+    """The state of one source under way; ``name`` is the source without credentials."""
 
     source: str
+    name: str
     ticket: str
     decoder: Handle
     window: asyncio.Semaphore
@@ -62,6 +64,8 @@ class Shard:
         options = decode_options(config)
         self._decoders = [spawn("decode", DecodeWorker, options) for _ in range(num_decoders)]
         self._load = [0] * num_decoders
+        self._spawn = spawn
+        self._decode_options = options
         self._encoders: dict[Modality, Handle] = {
             m: spawn(f"encode-{m}", EncodeWorker, config, m) for m in {*used_modalities(config), "text"}
         }
@@ -89,30 +93,41 @@ class Shard:
             SourceError: the source cannot be read, or its workers died on it again and again.
             WorkerDiedError: an encoder died on it.
         """
-        cursor = await self._journal.call("lease", source, epoch)
+        name = public_name(source)
+        cursor = await self._journal.call("lease", name, epoch)
         if cursor is None:
             return None
-        index = min(range(len(self._decoders)), key=self._load.__getitem__)
+        index = None if is_address(source) else min(range(len(self._decoders)), key=self._load.__getitem__)
         reading = _Reading(
             source,
-            ticket=f"{epoch}:{source}",
-            decoder=self._decoders[index],
+            name,
+            ticket=f"{epoch}:{name}",
+            decoder=self._follower() if index is None else self._decoders[index],
             window=asyncio.Semaphore(self._config.engine.chunks_in_flight),
             queue=asyncio.Queue(),
         )
-        self._load[index] += 1
+        if index is not None:
+            self._load[index] += 1
         puller = asyncio.create_task(self._pull(reading, cursor.next_segment))
         stopped = WorkerDiedError("the decoder was stopped")
         puller.add_done_callback(lambda task: reading.queue.put_nowait(stopped) if task.cancelled() else None)
         try:
             return await self._fuse_and_commit(reading, cursor, epoch)
         finally:
-            self._load[index] -= 1
             puller.cancel()
             with suppress(asyncio.CancelledError):
                 await puller
             with suppress(WorkerDiedError):
                 await reading.decoder.call("close", reading.ticket)
+            if index is not None:
+                self._load[index] -= 1
+            else:
+                await reading.decoder.call("end")
+                reading.decoder.close()
+
+    def _follower(self) -> Handle:
+        """A stage for one address: a live source is waited for, and must not keep files waiting."""
+        return self._spawn(FOLLOW, DecodeWorker, self._decode_options)
 
     def close(self) -> None:
         """Ends all stages."""
@@ -132,7 +147,7 @@ class Shard:
                     _Pending(
                         chunk,
                         {
-                            m: batcher.put(reading.source, payloads[m], len(chunk.segments))
+                            m: batcher.put(reading.name, payloads[m], len(chunk.segments))
                             for m, batcher in self._batchers.items()
                             if any(s.status[m].usable for s in chunk.segments)
                         },
@@ -163,7 +178,7 @@ class Shard:
                 reading.num_restarts += 1
                 await asyncio.sleep(min(30.0, 0.2 * 2**attempt))
         detail = f"its decoder died {self._config.engine.max_attempts} times in a row at segment {next_segment}"
-        raise SourceError(reading.source, "decoder-died", detail)
+        raise SourceError(reading.name, "decoder-died", detail)
 
     async def _fuse_and_commit(self, reading: _Reading, cursor: Cursor, epoch: int) -> SourceReport | None:
         classifier = await self._make_classifier()
@@ -188,7 +203,7 @@ class Shard:
                 rows, state = classifier.rows(segments, embeddings, cursor.state or classifier.initial_state())
                 cursor = Cursor(segments[-1].index + 1, state)
                 end_seconds = segments[-1].end_seconds
-                unread = await self._journal.call("commit", reading.source, epoch, rows, cursor)
+                unread = await self._journal.call("commit", reading.name, epoch, rows, cursor)
                 if unread is None:
                     return None
                 while unread > _MAX_UNREAD_ROWS:
@@ -198,14 +213,14 @@ class Shard:
             if item.chunk.is_last:
                 if failed - worked:
                     which = " and ".join(sorted(failed - worked))
-                    raise SourceError(reading.source, "encoder-failed", f"the {which} encoder failed: {last_failure}")
+                    raise SourceError(reading.name, "encoder-failed", f"the {which} encoder failed: {last_failure}")
                 return SourceReport(
-                    reading.source,
+                    reading.name,
                     cursor.next_segment,
                     end_seconds,
                     item.chunk.num_errors + num_failures,
                     item.chunk.last_error or last_failure,
-                    reading.num_restarts,
+                    reading.num_restarts + item.chunk.num_restarts,
                 )
 
     async def _make_classifier(self) -> Classifier:

@@ -1,0 +1,56 @@
+"""Packets of a video stream in, the same packets out with the word whether their picture can be sampled at all.
+
+A picture that no other picture refers to, and during which no sampling instant falls, need not be decoded: the
+decoder may leave it out, and what is sampled stays the same to the last bit. To know when a picture ends, some packets
+are held back until all that are shown before have been seen.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import av
+
+_MAX_HELD = 64
+"""Codecs reorder over 16 pictures at most; a stream that seems to reorder further is decoded whole."""
+
+
+class LookAhead:
+    """Holds packets back until their picture's time on the screen is known.
+
+    Args:
+        is_sampled: pts of a picture and of the next one -> whether an instant falls between them.
+    """
+
+    def __init__(self, is_sampled: Callable[[int, int], bool]) -> None:
+        self._is_sampled = is_sampled
+        self._held: deque[tuple[int, av.Packet[Any]]] = deque()
+        self._pts: list[int] = []
+
+    def push(self, packet: av.Packet[Any]) -> Iterator[tuple[av.Packet[Any], bool]]:
+        """Takes the next packet in decoding order; gives those that are decided, each with whether it is needed."""
+        if packet.pts is None or packet.dts is None or len(self._held) >= _MAX_HELD:
+            yield from self.flush()
+            yield packet, True
+            return
+        self._held.append((packet.pts, packet))
+        insort(self._pts, packet.pts)
+        while self._held:
+            pts, head = self._held[0]
+            after = bisect_right(self._pts, pts)
+            # Nothing that comes later is shown before its own decoding time.
+            if after == len(self._pts) or self._pts[after] > packet.dts:
+                break
+            self._held.popleft()
+            yield head, self._is_sampled(pts, self._pts[after])
+        useless = min([packet.dts, *(pts for pts, _ in self._held)])
+        del self._pts[: bisect_right(self._pts, useless)]
+
+    def flush(self) -> Iterator[tuple[av.Packet[Any], bool]]:
+        """Gives all packets that are held; all are needed, since nothing is known of what follows."""
+        while self._held:
+            yield self._held.popleft()[1], True
+        self._pts.clear()
