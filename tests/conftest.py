@@ -34,6 +34,7 @@ def write_clip(
     grey: int | None = None,
     loudness: float = 0.1,
     gap_seconds: float = 0.0,
+    cut_at: Sequence[float] = (),
     options: dict[str, str] | None = None,
 ) -> Path:
     """Writes a clip: grey frames that count, a 440 Hz tone with full-scale clicks at given times, captions."""
@@ -43,7 +44,7 @@ def write_clip(
             picture = out.add_stream(video, rate=rate, options={"crf": "4"} if video == "libx264" else {})
             picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
             picture.gop_size, picture.bit_rate = rate, 4_000_000
-            streams.append(_pictures(picture, seconds, rate, video_start, grey, gap_seconds))
+            streams.append(_pictures(picture, seconds, rate, video_start, grey, gap_seconds, cut_at))
         if audio:
             sound = out.add_stream(audio, rate=48_000 if audio == "libopus" else 44_100)
             sound.layout = "mono"
@@ -56,9 +57,10 @@ def write_clip(
     return path
 
 
-def _pictures(stream, seconds, rate, start, grey, gap):
+def _pictures(stream, seconds, rate, start, grey, gap, cut_at):
     for n in range(round(seconds * rate)):
         level = GREY_STEP * (n % 60) if grey is None else grey
+        level += 80 * (sum(n >= cut * rate for cut in cut_at) % 2)
         frame = av.VideoFrame.from_ndarray(np.full((stream.height, stream.width, 3), level, np.uint8), "rgb24")
         late = gap if n >= seconds * rate / 2 else 0.0
         frame.pts, frame.time_base = n + round((start + late) * rate), Fraction(1, rate)
