@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -173,22 +174,35 @@ class _Observer:
 
 
 @app.command()
-def probe(sources: Sources) -> None:
-    """Show what is in files: containers, streams, duration, captions."""
-    from streammm.media.probe import probe as look
+def probe(
+    sources: Sources,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each source.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode all of it to look for damage, not the start.")] = False,
+) -> None:
+    """Show what sources hold and what would be made of them: streams, real frame rate, damage, segments, advice."""
+    from streammm.build import decode_options
+    from streammm.media.look import probe as look
     from streammm.media.source import expand
+    from streammm.sinks.probe import render
 
+    options = decode_options(load(config_file, settings or ()))
     num_failed = 0
     for name in expand(sources):
         try:
-            found = look(name)
+            found = look(name, options, decode_seconds=float("inf") if deep else 10.0)
         except SourceError as error:
             num_failed += 1
-            _err.print(Text.assemble(("unreadable", "bold yellow"), f" {error}"), soft_wrap=True)
+            if as_json:
+                typer.echo(json.dumps({"source": error.source, "reason": error.reason, "detail": error.detail}))
+            else:
+                _err.print(Text.assemble(("unreadable", "bold yellow"), f" {error}"), soft_wrap=True)
         else:
-            _out.print(Text(name, style="bold"), soft_wrap=True)
-            for what, text in found.lines():
-                _out.print(f"  {what:<10} {text}", highlight=False, soft_wrap=True, markup=False)
+            if as_json:
+                typer.echo(json.dumps(found.to_json(), ensure_ascii=False))
+            else:
+                _out.print(render(found), highlight=False)
     raise typer.Exit(SOME_FAILED if num_failed else OK)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from streammm.errors import SourceError
 from streammm.media import wire
-from streammm.media.address import redact
+from streammm.media.address import public_name, redact
 from streammm.media.connection import LiveConnection
 from streammm.media.opening import open_source
 from streammm.media.options import DecodeOptions, Limits
@@ -112,8 +112,9 @@ class _Server:
     def _do_probe(self, arrays: list[Any], source: str, **arguments: Any) -> None:
         from streammm.media.probe import probe_container
 
+        arguments["captions_beside"] = tuple(arguments["captions_beside"])
         with closing(open_source(source, self._options(arrays))) as opened:
-            found = probe_container(opened.container, source, is_live=opened.is_live, **arguments)
+            found = probe_container(opened.container, public_name(source), is_live=opened.is_live, **arguments)
         self._say(probe=found.to_json())
 
     def _do_close(self, arrays: object = None) -> None:
