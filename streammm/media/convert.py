@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
+from streammm.media.tone import HLG, PQ, to_sdr
+
 _UNTAGGED = 2
 """The colour space that H.264 and its kin call unspecified (ITU-T H.273, matrix coefficients)."""
 
@@ -18,7 +20,8 @@ class PictureConverter:
     """Scales pictures so that the shorter side is ``shorter_side`` and cuts ``crop`` x ``crop`` out of the middle.
 
     Rotation and pixel aspect are applied, so the result is upright and undistorted. Shrinking averages over areas,
-    enlarging is bicubic. Untagged pictures of 720 lines or more are taken as BT.709, as their makers meant them.
+    enlarging is bicubic. Untagged pictures of 720 lines or more are taken as BT.709, as their makers meant them. High
+    dynamic range is mapped to that of ordinary screens, and what is transparent lies over black, as players show it.
     """
 
     def __init__(self, shorter_side: int, crop: int) -> None:
@@ -41,18 +44,24 @@ class PictureConverter:
         width, height = self._scaled_size(frame, pixel_aspect)
         shrinks = width <= frame.width and height <= frame.height
         untagged_hd = frame.colorspace == _UNTAGGED and frame.height >= 720
+        has_alpha = any(component.is_alpha for component in frame.format.components)
         small = self._reformatter.reformat(
             frame,
             width=width,
             height=height,
-            format="rgb24",
+            format="rgba" if has_alpha else "rgb24",
             src_colorspace=Colorspace.ITU709 if untagged_hd else None,
             interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
         )
         plane = small.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
+        channels = 4 if has_alpha else 3
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, : width * channels]
         top, left = (height - self.crop) // 2, (width - self.crop) // 2
-        picture = rows.reshape(height, width, 3)[top : top + self.crop, left : left + self.crop]
+        picture = rows.reshape(height, width, channels)[top : top + self.crop, left : left + self.crop]
+        if has_alpha:
+            picture = (picture[:, :, :3].astype(np.uint16) * picture[:, :, 3:] // 255).astype(np.uint8)
+        if frame.color_trc in (PQ, HLG):
+            picture = to_sdr(picture, int(frame.color_trc))
         quarter_turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(picture, quarter_turns))
 

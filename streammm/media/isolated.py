@@ -18,7 +18,7 @@ from streammm.types import MODALITIES, Modality, Segment, Status
 _MAX_ATTEMPTS = 2
 """How often a segment may end its decoder before it is left out."""
 
-_MAX_LEFT_OUT = 10
+_MAX_LEFT_OUT = 3
 """So many segments in a row that end their decoder end the source."""
 
 
