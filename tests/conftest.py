@@ -35,6 +35,8 @@ def write_clip(
     loudness: float = 0.1,
     gap_seconds: float = 0.0,
     cut_at: Sequence[float] = (),
+    flashes: Sequence[float] = (),
+    audio_start: float = 0.0,
     options: dict[str, str] | None = None,
 ) -> Path:
     """Writes a clip: grey frames that count, a 440 Hz tone with full-scale clicks at given times, captions."""
@@ -44,11 +46,11 @@ def write_clip(
             picture = out.add_stream(video, rate=rate, options={"crf": "4"} if video == "libx264" else {})
             picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
             picture.gop_size, picture.bit_rate = rate, 4_000_000
-            streams.append(_pictures(picture, seconds, rate, video_start, grey, gap_seconds, cut_at))
+            streams.append(_pictures(picture, seconds, rate, video_start, grey, gap_seconds, cut_at, flashes))
         if audio:
             sound = out.add_stream(audio, rate=48_000 if audio == "libopus" else 44_100)
             sound.layout = "mono"
-            streams.append(_sound(sound, audio_seconds or seconds, clicks, loudness))
+            streams.append(_sound(sound, audio_seconds or seconds, clicks, loudness, audio_start))
         if cues:
             streams.append(_captions(out, path.with_suffix(".cues.srt"), cues))
         packets = [packet for stream in streams for packet in stream]
@@ -57,10 +59,12 @@ def write_clip(
     return path
 
 
-def _pictures(stream, seconds, rate, start, grey, gap, cut_at):
+def _pictures(stream, seconds, rate, start, grey, gap, cut_at, flashes):
     for n in range(round(seconds * rate)):
         level = GREY_STEP * (n % 60) if grey is None else grey
         level += 80 * (sum(n >= cut * rate for cut in cut_at) % 2)
+        if any(0 <= n - round(flash * rate) < 3 for flash in flashes):
+            level = 235
         frame = av.VideoFrame.from_ndarray(np.full((stream.height, stream.width, 3), level, np.uint8), "rgb24")
         late = gap if n >= seconds * rate / 2 else 0.0
         frame.pts, frame.time_base = n + round((start + late) * rate), Fraction(1, rate)
@@ -68,7 +72,7 @@ def _pictures(stream, seconds, rate, start, grey, gap, cut_at):
     yield from stream.encode(None)
 
 
-def _sound(stream, seconds, clicks, loudness):
+def _sound(stream, seconds, clicks, loudness, start):
     rate = stream.rate
     count = round(seconds * rate)
     wave = loudness * np.sin(2 * np.pi * 440 * np.arange(count) / rate)
@@ -78,7 +82,7 @@ def _sound(stream, seconds, clicks, loudness):
     samples = wave.astype(np.float32)
     for at in range(0, count, 1024):
         frame = av.AudioFrame.from_ndarray(samples[None, at : at + 1024], format="fltp", layout="mono")
-        frame.rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+        frame.rate, frame.pts, frame.time_base = rate, at + round(start * rate), Fraction(1, rate)
         yield from stream.encode(frame)
     yield from stream.encode(None)
 

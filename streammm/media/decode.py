@@ -75,6 +75,8 @@ class MediaDecoder:
         self._downmix = Downmix()
         self.sound = SoundDecoder(self.audio) if self.audio is not None else None
         self._look_ahead: LookAhead | None = None
+        self._leaves_pictures_out = False
+        self._video_end = Fraction(0)
         self._make_segmenter(source, options, first_segment)
         if self.video is not None:
             self._set_up_video(container, options)
@@ -83,6 +85,8 @@ class MediaDecoder:
 
     def push(self, packet: av.Packet[Any]) -> Iterator[Segment]:
         """Takes the next packet of a used stream, with its timestamps placed on the clock; an empty one flushes."""
+        if packet.stream is self.video and self._leaves_pictures_out and (shown := self.seconds(packet)) is not None:
+            self._video_end = max(self._video_end, shown + (packet.duration or 0) * packet.time_base)
         if packet.stream is self.text:
             self._decode_text(packet)
         elif packet.stream is not self.video or self._look_ahead is None:
@@ -95,6 +99,8 @@ class MediaDecoder:
 
     def flush(self) -> Iterator[Segment]:
         """Nothing follows: gives the segments that are left."""
+        if self._leaves_pictures_out:
+            self.segmenter.pictures.hold_until(self._video_end)
         yield from self.segmenter.flush()
 
     def skip(self, what: Skip) -> None:
@@ -179,6 +185,7 @@ class MediaDecoder:
         if self._shots is not None or self.times.use_dts:
             return  # every picture counts, or is needed to know the others' times
         self.skip(SKIPPED[options.mode])
+        self._leaves_pictures_out = options.mode != "exact"
         if options.mode == "exact" and not self._is_live and self.video.codec_context.name in _LEAVES_OUT:
             scale = (self.video.time_base or 0) * options.windows.frames_per_second
             rate = options.windows.frames_per_second

@@ -75,6 +75,11 @@ class PictureSampler:
         self._held_start, self._held_end = start, start + duration
         return True
 
+    def hold_until(self, end: Fraction) -> None:
+        """The last picture is shown at least until a time: those that followed were left out."""
+        if self._held is not None:
+            self._held_end = max(self._held_end, end)
+
     def flush(self) -> None:
         """No picture follows: the last one is shown for as long as it says."""
         self._settle(self._held_end)

@@ -37,7 +37,8 @@ def to_sdr(picture: npt.NDArray[np.uint8], transfer: int) -> npt.NDArray[np.uint
     peak = _PEAK_NITS / _WHITE_NITS
     mapped = light * (1 + light / peak**2) / (1 + light)
     steps = np.minimum(mapped * 4095, 4095).astype(np.int32)
-    return _encoded()[steps]
+    shown: npt.NDArray[np.uint8] = _encoded()[steps]
+    return shown
 
 
 @functools.cache

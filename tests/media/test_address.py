@@ -1,0 +1,54 @@
+"""Addresses as text: what they are, and what of them may be shown."""
+
+import pytest
+
+from streammm.errors import SourceError
+from streammm.media.address import expand_secrets, is_address, public_name, redact, scheme
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("rtsp://cam/1", "rtsp"),
+        ("HTTPS://host/a.m3u8", "https"),
+        ("-", "pipe"),
+        ("/dev/video0", "v4l2"),
+        ("udp://@:5000", "udp"),
+    ],
+)
+def test_addresses_are_told_from_paths(source: str, kind: str) -> None:
+    assert is_address(source)
+    assert scheme(source) == kind
+
+
+@pytest.mark.parametrize("source", ["a.mp4", "12:30:00.mp4", "/dev/videos/a.mp4", "dir/a b.mkv", "C:/a.mp4", "--"])
+def test_everything_else_is_a_path(source: str) -> None:
+    assert not is_address(source)
+    assert public_name(source) == source
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("rtsp://user:pa55@cam:554/live", "rtsp://***@cam:554/live"),
+        ("rtsp://user:p@ss@cam/live", "rtsp://***@cam/live"),
+        ("https://h/a.m3u8?Signature=abc&x=1&api_key=k", "https://h/a.m3u8?Signature=***&x=1&api_key=***"),
+        ("rtmp://h/live?streamkey=abc", "rtmp://h/live?streamkey=***"),
+        ("srt://h:9000?passphrase=abc&latency=120", "srt://h:9000?passphrase=***&latency=120"),
+        ("rtsp://${CAM_USER}:${CAM_PASSWORD}@cam/live", "rtsp://${CAM_USER}:${CAM_PASSWORD}@cam/live"),
+        ("rtsp://cam/Streaming/Channels/101?channel=1", "rtsp://cam/Streaming/Channels/101?channel=1"),
+    ],
+)
+def test_secrets_are_not_shown(source: str, shown: str) -> None:
+    assert public_name(source) == shown
+    assert public_name(shown) == shown
+    assert redact(f"cannot open '{source}': no") == f"cannot open '{shown}': no"
+
+
+def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAM_USER", "admin")
+    monkeypatch.setenv("CAM_PASSWORD", "p@ss/word")
+    assert expand_secrets("rtsp://${CAM_USER}:${CAM_PASSWORD}@cam/1") == "rtsp://admin:p%40ss%2Fword@cam/1"
+    with pytest.raises(SourceError, match="CAM_TOKEN, which its address names, is not set"):
+        expand_secrets("https://h/a?token=${CAM_TOKEN}")
+    assert expand_secrets("${CAM_USER}.mp4") == "${CAM_USER}.mp4"
