@@ -185,7 +185,7 @@ def probe(
     from streammm.build import decode_options
     from streammm.media.look import probe as look
     from streammm.media.source import expand
-    from streammm.sinks.probe import render
+    from streammm.probe_table import render
 
     options = decode_options(load(config_file, settings or ()))
     num_failed = 0

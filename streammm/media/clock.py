@@ -8,6 +8,7 @@ before anything is decoded, so that a reader who decodes only a part comes to th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,19 @@ _WRAP = Fraction(2**33, 90_000)
 
 _OUTAGE_TOLERANCE = 3
 """A live stream that is silent for a while and then goes on that much later, within 3 s, has not jumped."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """Packets of one stream that follow one another without a jump, in ticks of its time base."""
+
+    time_base: Fraction
+    begin: int
+    last: int
+    end: int
+    least_step: int
+    most_step: int
+    shift: int
 
 
 class Clock:
@@ -46,6 +60,7 @@ class Clock:
         self._times: dict[int, Fraction] = {}
         self._arrivals: dict[int, float] = {}
         self._epochs: dict[int, int] = {}
+        self._runs: dict[int, _Run] = {}
         self._shifts = [Fraction(0)]
         self._end = Fraction(0)
 
@@ -55,11 +70,43 @@ class Clock:
         if stamp is None:
             return
         shown = packet.pts if packet.pts is not None else stamp
-        ahead, duration = (shown - stamp) * packet.time_base, (packet.duration or 0) * packet.time_base
-        if shift := self.shift(packet.stream_index, stamp * packet.time_base, ahead, duration):
-            ticks = round(shift / packet.time_base)
-            packet.pts = None if packet.pts is None else packet.pts + ticks
-            packet.dts = None if packet.dts is None else packet.dts + ticks
+        run = self._runs.get(packet.stream_index)
+        if run is None or not run.least_step <= stamp - run.last <= run.most_step:
+            run = self._look_closely(packet, stamp, shown)
+        run.last = stamp
+        run.end = max(run.end, shown + (packet.duration or 0))
+        if self._now:
+            self._arrivals[packet.stream_index] = self._now()
+        if run.shift:
+            packet.pts = None if packet.pts is None else packet.pts + run.shift
+            packet.dts = None if packet.dts is None else packet.dts + run.shift
+
+    def _look_closely(self, packet: av.Packet[Any], stamp: int, shown: int) -> _Run:
+        """At the first packet of a stream, and where its time has jumped: what the time of the next ones is off by."""
+        self._catch_up()
+        time_base = packet.time_base
+        ahead, duration = (shown - stamp) * time_base, (packet.duration or 0) * time_base
+        shift = self.shift(packet.stream_index, stamp * time_base, ahead, duration)
+        run = _Run(
+            time_base=time_base,
+            begin=stamp,
+            last=stamp,
+            end=shown,
+            least_step=-int(1 / time_base),
+            most_step=int(self.max_step_seconds / time_base),
+            shift=round(shift / time_base),
+        )
+        self._runs[packet.stream_index] = run
+        return run
+
+    def _catch_up(self) -> None:
+        """Brings the exact times up to where the packets are."""
+        for stream, run in self._runs.items():
+            passed = (run.last - run.begin) * run.time_base
+            self._raw[stream] += passed
+            self._times[stream] += passed
+            self._end = max(self._end, (run.end + run.shift) * run.time_base - (self.origin or 0))
+            run.begin = run.last
 
     def shift(
         self, stream: int, raw: Fraction, ahead: Fraction = Fraction(0), duration: Fraction = Fraction(0)
@@ -96,6 +143,8 @@ class Clock:
 
     def move(self, seconds: Fraction) -> None:
         """Lets everything that follows be later by so much: a live source whose own clock is off."""
+        self._catch_up()
+        self._runs.clear()
         self.num_jumps += 1
         self._shifts.append(self._shifts[-1] + seconds)
         for stream in self._epochs:
