@@ -1,4 +1,4 @@
-"""streammm says what is seen, heard and said, segment by segment, in video files.
+"""streammm says what is seen, heard and said, segment by segment, in video files and live streams.
 
 import streammm
 
