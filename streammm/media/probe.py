@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -16,10 +15,8 @@ import av
 import av.error
 from av.container import InputContainer
 
-from streammm.media.clock import Clock
-from streammm.media.source import reason
-from streammm.media.streams import choose_audio, choose_video
 from streammm.media.subtitles import is_text
+from streammm.media.survey import Survey
 
 _HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that ordinary screens cannot show as they are."""
@@ -77,84 +74,6 @@ class Probe:
         return cls(**{**plain, "streams": streams, **lists})
 
 
-@dataclass(slots=True)
-class _Found:
-    """What reading one stream brings up."""
-
-    times: list[float] = field(default_factory=list)
-    ends: float = -math.inf
-    num_packets: int = 0
-    num_without_time: int = 0
-    num_corrupt: int = 0
-
-
-class _Look:
-    """Reads an open container once."""
-
-    def __init__(self, container: InputContainer, decode_seconds: float, most_seconds: float) -> None:
-        self.container = container
-        self.video = choose_video(container)
-        self.audio = choose_audio(container, self.video)
-        self.found: dict[int, _Found] = {s.index: _Found() for s in container.streams}
-        self.errors: list[str] = []
-        self.frame: av.VideoFrame | None = None
-        self.decoded_seconds = 0.0
-        starts = [
-            s.start_time * s.time_base
-            for s in (self.video, self.audio)
-            if s is not None and s.start_time is not None and s.time_base is not None
-        ]
-        self.clock = Clock(min(starts, default=None), wraps=container.format.name in ("mpegts", "mpeg"))
-        self._decode_seconds = decode_seconds
-        deadline = time.monotonic() + most_seconds
-        for packet in self._packets():
-            self._take(packet)
-            if time.monotonic() > deadline:
-                break
-
-    def _packets(self) -> Iterator[av.Packet[Any]]:
-        streams = [s for s in self.container.streams if getattr(s, "codec_context", None) is not None]
-        for _ in range(100):
-            try:
-                for packet in self.container.demux(streams):
-                    if packet.size:
-                        self.clock.place(packet)
-                        yield packet
-            except (av.error.FFmpegError, IndexError, ValueError) as error:
-                self.errors.append(reason(error))
-            else:
-                return
-
-    def _take(self, packet: av.Packet[Any]) -> None:
-        found = self.found[packet.stream_index]
-        found.num_packets += 1
-        found.num_corrupt += packet.is_corrupt
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is None or self.clock.origin is None:
-            found.num_without_time += 1
-            at = found.ends if found.ends > 0 else 0.0
-        else:
-            at = float(self.clock.seconds(stamp, packet.time_base))
-        if packet.stream is self.video or not found.times:
-            found.times.append(at)
-        found.ends = max(found.ends, at + float((packet.duration or 0) * packet.time_base))
-        if at <= self._decode_seconds and packet.stream in (self.video, self.audio):
-            self._decode(packet)
-            self.decoded_seconds = max(self.decoded_seconds, at)
-
-    def _decode(self, packet: av.Packet[Any]) -> None:
-        try:
-            frames = packet.decode()
-        except (av.error.FFmpegError, ValueError) as error:
-            self.errors.append(reason(error))
-            return
-        for frame in frames:
-            if isinstance(frame, av.VideoFrame):
-                self.frame = self.frame or frame
-                if frame.is_corrupt:
-                    self.errors.append("a picture is damaged")
-
-
 def probe_container(
     container: InputContainer,
     source: str,
@@ -178,7 +97,7 @@ def probe_container(
         is_live: it goes on without end, and is looked at for ``live_seconds``.
         live_seconds: how long a live source is looked at.
     """
-    look = _Look(container, decode_seconds, live_seconds if is_live else math.inf)
+    look = Survey(container, decode_seconds, live_seconds if is_live else math.inf)
     end = max((look.found[s.index].ends for s in (look.video, look.audio) if s is not None), default=0.0)
     if look.video is None and look.audio is None:
         end = max((found.ends for found in look.found.values()), default=0.0)
@@ -215,7 +134,7 @@ def _num_segments(end: float, length: float, hop: float) -> int:
     return count
 
 
-def _rates(look: _Look) -> tuple[float | None, float | None, float | None]:
+def _rates(look: Survey) -> tuple[float | None, float | None, float | None]:
     """Mean, least and most pictures a second, by the times of the packets."""
     times = sorted(look.found[look.video.index].times) if look.video is not None else []
     steps = sorted(b - a for a, b in itertools.pairwise(times) if b > a)
@@ -226,7 +145,7 @@ def _rates(look: _Look) -> tuple[float | None, float | None, float | None]:
     return round(mean, 3), round(1 / steps[-1 - cut], 3), round(1 / steps[cut], 3)
 
 
-def _offset(look: _Look) -> float | None:
+def _offset(look: Survey) -> float | None:
     if look.video is None or look.audio is None:
         return None
     video, audio = look.found[look.video.index], look.found[look.audio.index]
@@ -235,7 +154,7 @@ def _offset(look: _Look) -> float | None:
     return round(max(0.0, audio.times[0]) - max(0.0, min(video.times)), 4)
 
 
-def _stream(look: _Look, stream: Any) -> StreamProbe:
+def _stream(look: Survey, stream: Any) -> StreamProbe:
     context = getattr(stream, "codec_context", None)
     found = look.found[stream.index]
     has_times = bool(found.times)
@@ -263,7 +182,7 @@ def _detail(stream: Any, context: Any) -> str:
     return str(stream.language or "")
 
 
-def _use(look: _Look, stream: Any, context: Any) -> str:
+def _use(look: Survey, stream: Any, context: Any) -> str:
     if stream is look.video or stream is look.audio:
         return "used"
     if context is None:
@@ -276,7 +195,7 @@ def _use(look: _Look, stream: Any, context: Any) -> str:
     return "another is used" if stream.type in ("video", "audio") else "not looked at"
 
 
-def _advice(probe: Probe, look: _Look) -> Iterator[str]:
+def _advice(probe: Probe, look: Survey) -> Iterator[str]:
     """What whoever reads this should know, most important first."""
     video, audio = look.video, look.audio
     if video is None:
@@ -304,7 +223,7 @@ def _advice(probe: Probe, look: _Look) -> Iterator[str]:
         yield f"its times jump {jumps} times, what follows is joined to what came before"
 
 
-def _on_picture(probe: Probe, look: _Look) -> Iterator[str]:
+def _on_picture(probe: Probe, look: Survey) -> Iterator[str]:
     if look.video is None:
         return
     found = look.found[look.video.index]

@@ -154,6 +154,7 @@ def test_an_owner_that_is_killed_leaves_no_process_behind(clip: MakeClip) -> Non
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     decoder.wait(timeout=10)
+    assert not decoder.is_running()
 
 
 @pytest.mark.parametrize(
