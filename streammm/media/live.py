@@ -105,7 +105,9 @@ class LiveReader:
             found = self._with_outages(found)
             if found:
                 return found, False
-        self._disconnect("the following has ended")
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
         return [], True
 
     def _is_over(self) -> bool:
@@ -160,9 +162,8 @@ class LiveReader:
         live = self._options.live
         seconds = min(live.first_backoff_seconds * 2 ** min(self._failures_in_a_row, 30), live.max_backoff_seconds)
         self._failures_in_a_row += 1
-        hop = float(self._options.windows.hop_seconds)
         seconds *= random.uniform(0.7, 1.3)  # noqa: S311 - spreads tries, guards nothing
-        self._stop.wait(min(seconds, hop) if seconds < hop else seconds)
+        self._stop.wait(seconds)
 
     def _take(self, max_segments: int) -> list[Segment]:
         """What the connection has; ends it where it has ended or has stalled."""
