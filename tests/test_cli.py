@@ -157,6 +157,12 @@ def test_probe_says_what_is_in_a_file(streammm: Streammm, clip: MakeClip, tmp_pa
     assert "unreadable none.mkv: no such file" in done.stderr
 
 
+def test_standard_input_is_no_source_for_a_cluster(streammm: Streammm) -> None:
+    done = streammm("run", "--ray", "local", "-")
+    assert done.returncode == 2
+    assert "leave --ray out" in done.stderr
+
+
 def test_models_and_version(streammm: Streammm) -> None:
     listed = streammm("models")
     assert listed.returncode == 0

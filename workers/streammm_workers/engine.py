@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from streammm.build import num_decoders
 from streammm.config import Config
+from streammm.errors import ConfigError
 from streammm.journal import Journal
 from streammm_workers.driver import Observer, drive, slots
 from streammm_workers.handle import DirectHandle, ThreadHandle
@@ -24,6 +25,8 @@ def run(config: Config, sources: Sequence[str], observer: Observer, ray_address:
         return
     if ray_address is None:
         asyncio.run(_run_here(config, sources, observer))
+    elif "-" in sources:
+        raise ConfigError("standard input can only be read in this process: leave --ray out, or give an address")
     else:
         from streammm_workers import cluster
 
