@@ -111,7 +111,7 @@ def plain(paths: list[str]) -> None:
         for n in range(-(-len(pictures) // 4)):
             frames, heard = np.stack(pictures[4 * n : 4 * n + 4]), wave[n * 32_000 : (n + 1) * 32_000]
             times = np.zeros(len(frames))
-            segments.append(Segment(path, n, 2.0 * n, 2.0 * n + 2, frames, times, heard, 1.0, (), status))
+            segments.append(Segment(path, n, 2.0 * n, 2.0 * n + 2, frames, times, heard, (), status))
         made = {"video": look.encode(segments), "audio": listen.encode(segments)}
         rows, _ = classifier.rows(segments, made, classifier.initial_state())
         for row in rows:
