@@ -91,6 +91,22 @@ def make_classifier(config: Config, vocabulary: Vocabulary) -> Classifier:
     return Classifier(fusion, model_name(config), config.output.top_labels)
 
 
+def identity(config: Config) -> dict[str, Any]:
+    """All that rows depend on, by key: the settings that matter and the weights of the encoders that are used."""
+    from streammm.encoders.weights import MODELS
+
+    used = {*used_modalities(config), "text"}
+    sections = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion", "output"})
+    found: dict[str, Any] = {"labels": sections.pop("labels")}
+    for section, values in sections.items():
+        found |= {f"{section}.{key}": value for key, value in values.items() if key != "journal"}
+    found |= {f"decode.{key}": getattr(config.decode, key) for key in ("mode", "threads")}
+    found["runtime.precision"] = config.runtime.precision
+    names = (getattr(config.encoders, modality) for modality in sorted(used))
+    found |= {f"weights of {name}": sorted(MODELS[name].files.values()) for name in names if name in MODELS}
+    return found
+
+
 def model_name(config: Config) -> str:
     """Names all that the numbers in a row depend on: the encoders, and a digest of the settings that matter."""
     encoders = "+".join(getattr(config.encoders, m) for m in ("video", "audio", "text") if m in used_modalities(config))

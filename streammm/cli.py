@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,12 +20,7 @@ from rich.text import Text
 
 from streammm.config import explained, load
 from streammm.errors import ConfigError, SourceError, StreammmError
-from streammm.sinks.files import RunFiles
-from streammm.sinks.jsonl import JsonLines
-from streammm.types import Classification, SourceReport
-
-if TYPE_CHECKING:
-    from streammm.sinks.console import ConsoleReport
+from streammm.media.address import public_name
 
 OK, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -95,7 +92,13 @@ Settings = Annotated[
 
 @app.command()
 def run(
-    sources: Sources,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Files, directories, patterns, addresses (rtsp://...), - for a pipe. Default: those of --out.",
+        ),
+    ] = None,
     labels: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="What to look and listen for, in any words.")
     ] = None,
@@ -105,8 +108,16 @@ def run(
         str | None,
         typer.Option(
             metavar="DIR|FILE.jsonl|-",
-            help="Run directory, file of rows, or - for rows on standard output. Default: runs/TIME.",
+            help="Run directory, file of rows, or - for rows on standard output. Default: runs/TIME. "
+            "A run that was stopped goes on in its directory.",
         ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew in a run directory that holds a run.")] = False,
+    retry_quarantined: Annotated[
+        bool, typer.Option("--retry-quarantined", help="Do again what was given up in this run directory.")
+    ] = False,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="[HOST:]PORT", help="Serve metrics for Prometheus while the run goes on.")
     ] = None,
     ray: Annotated[
         str | None,
@@ -115,29 +126,53 @@ def run(
 ) -> None:
     """Classify files and live streams segment by segment."""
     from streammm.media.source import expand
+    from streammm.run_directory import RunDirectory, earlier
     from streammm.sinks.console import ConsoleReport
+    from streammm.sinks.files import Files, Lines
     from streammm_workers import engine
+    from streammm_workers.exporters import Exporter
 
+    place = Path(time.strftime("runs/%Y%m%d-%H%M%S")) if out is None else Path(out)
+    is_directory = out != "-" and place.suffix != ".jsonl"
+    config_of_earlier = None
+    if not sources:
+        if out is None or not is_directory:
+            raise ConfigError("name a source, or with --out the directory of a run to go on with")
+        config_of_earlier, sources = earlier(place)
+    if config_of_earlier is not None and config_file is None:
+        config_file = place / "config.yaml"
     config = load(config_file, settings or (), labels=labels)
-    names = list(expand(sources))
-    if not names:
+    if not is_directory and (fresh or retry_quarantined or config.output.journal):
+        raise ConfigError("--fresh, --retry-quarantined and output.journal are for run directories")
+    names = expand(sources)
+    if (first := next(names, None)) is None:
         raise ConfigError(f"no media files in {', '.join(sources)}")
     with ExitStack() as stack:
-        sink: RunFiles | JsonLines
+        where = ""
         if out == "-":
-            sink = JsonLines(sys.stdout)
+            target = engine.Place(sinks=[Lines(sys.stdout)])
+        elif not is_directory:
+            _check_writable(place)
+            target = engine.Place(sinks=[Files(place, place.with_suffix(".quarantine.jsonl"), keeps_empty=False)])
+            where = f"; rows are in {place}"
         else:
-            place = Path(out) if out is not None else Path("runs", time.strftime("%Y%m%d-%H%M%S"))
-            sink = stack.enter_context(RunFiles(place, config.to_yaml()))
-        report = ConsoleReport(_err, names)
+            directory = RunDirectory(place, config, fresh)
+            stack.callback(directory.close)
+            stored = [] if any(public_name(s) != s or s == "-" for s in sources) else sources
+            target = engine.Place(
+                (directory.url, directory.schema, directory.owner),
+                [directory.files()],
+                lambda: directory.begin(stored, retry_quarantined),
+            )
+            where = f"; rows are in {directory.results}"
+        report = ConsoleReport(_err)
         stack.callback(report.close)
-        interrupted = False
+        observer = stack.enter_context(Exporter(report, metrics, uses_ray=ray is not None))
+        is_interrupted = False
         try:
-            engine.run(config, names, _Observer(sink, report), ray)
-            if isinstance(sink, RunFiles):
-                sink.begin()  # a run without a row has its files too
+            is_complete = engine.run(config, chain([first], names), observer, ray, target, report.stopping)
         except KeyboardInterrupt:
-            interrupted = True
+            is_interrupted, is_complete = True, False
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -145,32 +180,58 @@ def run(
     if out != "-":
         _out.print(report.table())
         _out.print()
-        where = f"; rows are in {sink.results}" if isinstance(sink, RunFiles) else ""
         _out.print(report.summary() + where, highlight=False, markup=False, soft_wrap=True)
-    if interrupted:
-        _err.print("[bold yellow]interrupted[/] rows made so far are kept")
+    if not is_complete:
+        how = "stopped at once" if is_interrupted else "stopped"
+        resume = "rows made so far are kept" if not is_directory else f"go on with: {_resume(place, ray)}"
+        _err.print(Text.assemble((how, "bold yellow"), f" {resume}"), soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(SOME_FAILED if report.num_failed else OK)
 
 
-class _Observer:
-    """Passes what a run tells to the sink and the terminal."""
+def _resume(place: Path, ray: str | None) -> str:
+    return shlex.join(["streammm", "run", "--out", str(place), *([f"--ray={ray}"] if ray else [])])
 
-    def __init__(self, sink: RunFiles | JsonLines, report: ConsoleReport) -> None:
-        self._sink = sink
-        self._report = report
 
-    def rows(self, rows: Sequence[Classification]) -> None:
-        self._sink.write(rows)
-        self._report.rows(rows)
+def _check_writable(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass  # what cannot be written is said now, not after hours
+    except OSError as error:
+        raise ConfigError(f"cannot write to {path}: {error.strerror or error}") from error
 
-    def finished(self, report: SourceReport) -> None:
-        self._report.finished(report)
 
-    def failed(self, error: SourceError, num_rows: int) -> None:
-        if isinstance(self._sink, RunFiles):
-            self._sink.write_failure(error)
-        self._report.failed(error)
+@app.command()
+def status(
+    run_directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
+) -> None:
+    """Show how a run stands, from any terminal, while it goes on or afterwards."""
+    from streammm.run_directory import status_of
+    from streammm.sinks.progress import as_line
+
+    found = status_of(run_directory)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    sources = found["sources"]
+    _out.print(
+        f"[bold]{'running' if found['is_running'] else 'not running'}[/]  "
+        f"{sources['done']} done, {sources['todo']} to do, {sources['quarantined']} quarantined, "
+        f"{sources['skipped']} skipped",
+        highlight=False,
+    )
+    _out.print(
+        f"{found['segments']} segments, {found['media_seconds']:.1f} s of media, {found['errors']} errors, "
+        f"{found['restarts']} restarts, {found['quarantined_segments']} segments quarantined",
+        highlight=False,
+    )
+    for kind in ("quarantined", "skipped"):
+        for reason, count in sorted(found[kind].items()):
+            _out.print(f"  {kind}, {reason}: {count}", highlight=False, markup=False)
+    if found["is_running"] and found["progress"]:
+        _out.print(as_line(found["progress"]), highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

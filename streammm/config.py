@@ -149,9 +149,14 @@ class FusionConfig(_Section):
 
 
 class OutputConfig(_Section):
-    """What a row holds."""
+    """What a row holds, and where rows are kept."""
 
     top_labels: Count = Field(10, description="How many labels a row lists, best first, fused and per modality.")
+    journal: str | None = Field(
+        None,
+        description="Database that rows, cursors and fusion state are committed to, such as "
+        "postgresql+psycopg://USER@HOST/NAME with the password in PGPASSWORD. Default: SQLite in the run directory.",
+    )
 
 
 class EngineConfig(_Section):
@@ -168,6 +173,9 @@ class EngineConfig(_Section):
     batch_segments: Count = Field(16, description="Segments, of any sources, that an encoder is given at once.")
     max_attempts: Count = Field(
         3, description="How often in a row a worker may die on a source before it is quarantined."
+    )
+    hang_seconds: Positive = Field(
+        120.0, description="A worker that does not answer for so long has hung, and is replaced."
     )
 
 

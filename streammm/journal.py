@@ -1,71 +1,474 @@
-"""The commit point: rows, cursor and fusion state of a source go in together, sinks read rows from here.
+"""The commit point: rows, cursor and fusion state of a source go in together, and sinks read from here.
 
-This one keeps everything in memory for the length of a run. The engine talks to it through `lease`, `commit` and
-`read` only, wherever it lives.
+SQLite in the run directory, in memory, or PostgreSQL: one schema, whatever is beneath. Three rules make rows exactly
+once. A source belongs to whoever leased it last: each lease has a higher epoch, and a commit of an older one is
+refused. A commit moves the cursor and adds the rows in one transaction, so that repeating it adds nothing. A sink's
+cursor moves after the sink has written, together with a mark by which the sink takes back what it wrote in vain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import functools
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
-import torch
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    String,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    update,
+)
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateSchema
 
-from streammm.types import Classification
+from streammm.errors import ConfigError, SourceError, StreammmError
+from streammm.types import SourceReport
+
+FORMAT = 1
+"""Of the tables; a journal of another format is not touched."""
+
+TODO, DONE, QUARANTINED, SKIPPED = "todo", "done", "quarantined", "skipped"
+
+_MAX_UNREAD_IN_MEMORY = 10_000
+_NAMES_A_QUERY = 500
+
+_tables = MetaData()
+_Key = BigInteger().with_variant(Integer, "sqlite")
+
+_meta = Table("meta", _tables, Column("key", String, primary_key=True), Column("value", String, nullable=False))
+_sources = Table(
+    "sources",
+    _tables,
+    Column("id", _Key, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("status", String, nullable=False, index=True, default=TODO),
+    Column("reason", String, nullable=False, default=""),
+    Column("epoch", Integer, nullable=False, default=0),
+    Column("next_segment", Integer, nullable=False, default=0),
+    Column("state", LargeBinary),
+    Column("media_seconds", Float, nullable=False, default=0.0),
+    Column("num_errors", Integer, nullable=False, default=0),
+    Column("last_error", String, nullable=False, default=""),
+    Column("num_restarts", Integer, nullable=False, default=0),
+)
+_entries = Table(
+    "entries",
+    _tables,
+    Column("position", _Key, primary_key=True),
+    Column("source", _Key, ForeignKey("sources.id"), nullable=False),
+    Column("segment", Integer),
+    Column("kind", String, nullable=False),
+    Column("text", String, nullable=False),
+    UniqueConstraint("source", "segment", "kind"),
+    sqlite_autoincrement=True,
+)
+_sinks = Table(
+    "sinks",
+    _tables,
+    Column("name", String, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("mark", String, nullable=False),
+)
+
+
+class JournalError(StreammmError):
+    """The journal cannot be read or written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a source has come: the next segment to do, and the fusion state before it (None at the beginning)."""
+    """How far a source has come: the next segment to do, the fusion state before it, and what was counted so far.
+
+    ``state`` is what safetensors makes of the tensors, None at the beginning.
+    """
 
     next_segment: int = 0
-    state: dict[str, torch.Tensor] | None = None
+    state: bytes | None = None
+    media_seconds: float = 0.0
+    num_errors: int = 0
+    last_error: str = ""
+    num_restarts: int = 0
+
+    def report(self, source: str) -> SourceReport:
+        """The same as what is told of a source."""
+        return SourceReport(
+            source, self.next_segment, self.media_seconds, self.num_errors, self.last_error, self.num_restarts
+        )
 
 
-@dataclass(slots=True)
-class _Entry:
-    epoch: int = -1
-    cursor: Cursor = field(default_factory=Cursor)
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to commit to a source, until somebody else leases it."""
+
+    epoch: int
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is committed of one segment: a ``row``, or the ``quarantine`` of a segment or (None) of a whole source.
+
+    ``text`` is a line of JSON. ``position`` grows from entry to entry of a journal; 0 before it is committed.
+    """
+
+    source: str
+    segment: int | None
+    kind: str
+    text: str
+    position: int = 0
+
+
+def quarantine_entry(error: SourceError, segment: int | None = None) -> Entry:
+    """The entry for a source, or one segment of it, that was given up."""
+    fields: dict[str, str | int] = {"source": error.source, "reason": error.reason, "detail": error.detail}
+    if segment is not None:
+        fields |= {"segment": segment}
+    return Entry(error.source, segment, "quarantine", json.dumps(fields, ensure_ascii=False))
 
 
 class Journal:
-    """Keeps each source's cursor, and the rows that no sink has read yet."""
+    """One run's journal; used by one thread at a time, and written by one process at a time.
 
-    def __init__(self) -> None:
-        self._entries: dict[str, _Entry] = {}
-        self._unread: list[Classification] = []
+    Args:
+        url: for SQLAlchemy: ``sqlite:///PATH``, ``sqlite://`` (in memory) or ``postgresql+psycopg://...``.
+        run: schema to use where the database has schemas, so that one database serves many runs.
+        owner: a word for the process that writes; what another one writes from then on is refused.
 
-    def lease(self, source: str, epoch: int) -> Cursor | None:
-        """Gives a source to the holder of ``epoch`` from its cursor on; None if a higher epoch has it already."""
-        entry = self._entries.setdefault(source, _Entry())
-        if epoch < entry.epoch:
-            return None
-        entry.epoch = epoch
-        return entry.cursor
+    The database is opened when it is first needed, and its tables are made if they are not there.
 
-    def commit(self, source: str, epoch: int, rows: Sequence[Classification], cursor: Cursor) -> int | None:
-        """Takes rows and the cursor after them, all or nothing.
+    Raises:
+        ConfigError: by any method, if the database cannot be opened or holds something else.
+        JournalError: by any method, if it cannot be read or written, or another process has taken it over.
+    """
+
+    def __init__(self, url: str = "sqlite://", run: str = "", owner: str = "") -> None:
+        self._url = url
+        self._run = run
+        self._owner = owner
+        self._is_in_memory = url == "sqlite://"
+        self._last = 0
+        self._read_up_to: dict[str, int] = {}
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        try:
+            engine = _connect(self._url, self._run)
+            with engine.begin() as connection:
+                _tables.create_all(connection)
+                found = _meta_value(connection, "format")
+                if found is None:
+                    _put_meta(connection, "format", str(FORMAT))
+                elif found != str(FORMAT):
+                    raise ConfigError(f"the journal has format {found}, this version of streammm reads {FORMAT}")
+                self._last = connection.scalar(select(func.max(_entries.c.position))) or 0
+                self._read_up_to = _pairs(connection, select(_sinks.c.name, _sinks.c.position))
+        except SQLAlchemyError as error:
+            raise ConfigError(f"the journal {_shown(self._url)} cannot be used: {_words(error)}") from error
+        return engine
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._engine.dispose()
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        with self._begin() as connection:
+            for table in reversed(_tables.sorted_tables):
+                connection.execute(delete(table).where(table.c.key != "format") if table is _meta else delete(table))
+        self._last = 0
+        self._read_up_to = {}
+
+    def own(self) -> None:
+        """Takes the journal over: whoever wrote to it before is refused from now on."""
+        with self._begin() as connection:
+            _put_meta(connection, "owner", self._owner)
+
+    def meta(self, key: str) -> Any:
+        """A value that was put under a key; None if there is none."""
+        with self._begin() as connection:
+            text = _meta_value(connection, key)
+        return None if text is None else json.loads(text)
+
+    def put_meta(self, key: str, value: Any) -> None:
+        """Stores a value of plain JSON types under a key."""
+        with self._begin() as connection:
+            _put_meta(connection, key, json.dumps(value, ensure_ascii=False))
+
+    def register(self, names: Sequence[str], reopen: Iterable[str] = ()) -> dict[str, str]:
+        """Makes sources known, each with the status that it has by now.
+
+        Args:
+            names: their public names.
+            reopen: those of them that go on though they were done, as a live source does.
+        """
+        with self._begin() as connection:
+            known = _by_name(connection, names, _sources.c.status)
+            for name in reopen:
+                if known.get(name) == DONE:
+                    connection.execute(update(_sources).where(_sources.c.name == name).values(status=TODO))
+                    known[name] = TODO
+            if new := [{"name": name} for name in dict.fromkeys(names) if name not in known]:
+                connection.execute(insert(_sources), new)
+        return {name: known.get(name, TODO) for name in names}
+
+    def lease(self, name: str) -> Lease | None:
+        """Gives a source to the caller from its cursor on; None if it is done or given up."""
+        with self._begin() as connection:
+            epoch = connection.scalar(
+                update(_sources)
+                .where(_sources.c.name == name, _sources.c.status == TODO)
+                .values(epoch=_sources.c.epoch + 1)
+                .returning(_sources.c.epoch)
+            )
+            if epoch is None:
+                return None
+            row = connection.execute(select(_sources).where(_sources.c.name == name)).one()
+        cursor = Cursor(
+            row.next_segment, row.state, row.media_seconds, row.num_errors, row.last_error, row.num_restarts
+        )
+        return Lease(epoch, cursor)
+
+    def commit(
+        self, name: str, epoch: int, entries: Sequence[Entry], cursor: Cursor, is_done: bool = False
+    ) -> bool | None:
+        """Takes the entries of segments and the cursor after them, all or nothing; a repetition adds nothing.
 
         Returns:
-            How many rows wait to be read, for the writer to hold back by; None if the epoch is out of date, and then
-            nothing was taken.
+            None if the lease is out of date, and then nothing was taken; else whether the writer may go on at once,
+            or must wait for the sinks (see `may_go_on`).
         """
-        entry = self._entries[source]
-        if epoch != entry.epoch or cursor.next_segment < entry.cursor.next_segment:
-            return None
-        self._unread.extend(row for row in rows if row.segment >= entry.cursor.next_segment)
-        entry.cursor = cursor
-        return len(self._unread)
+        with self._begin() as connection:
+            self._check_owner(connection)
+            found = connection.execute(
+                select(_sources.c.id, _sources.c.epoch, _sources.c.next_segment, _sources.c.status).where(
+                    _sources.c.name == name
+                )
+            ).one_or_none()
+            if found is None or found.epoch != epoch or cursor.next_segment < found.next_segment:
+                return None
+            if found.status == TODO:
+                values: dict[str, Any] = {
+                    key: getattr(cursor, key)
+                    for key in ("next_segment", "state", "media_seconds", "num_errors", "last_error", "num_restarts")
+                }
+                if is_done:
+                    values |= {"status": DONE, "state": None}
+                connection.execute(update(_sources).where(_sources.c.id == found.id).values(values))
+                new = [e for e in entries if e.segment is not None and e.segment >= found.next_segment]
+                self._add(connection, found.id, new)
+        return self.may_go_on()
 
-    def num_unread(self) -> int:
-        """How many rows wait to be read."""
-        return len(self._unread)
+    def quarantine(self, error: SourceError) -> None:
+        """Gives a source up; leases of it are out of date then. A second time changes nothing."""
+        with self._begin() as connection:
+            found = connection.scalar(
+                update(_sources)
+                .where(_sources.c.name == error.source, _sources.c.status == TODO)
+                .values(status=QUARANTINED, reason=error.reason, epoch=_sources.c.epoch + 1)
+                .returning(_sources.c.id)
+            )
+            if found is not None:
+                self._add(connection, found, [quarantine_entry(error)])
 
-    def finish(self, source: str) -> None:
-        """Forgets a source that is done."""
-        self._entries.pop(source, None)
+    def skip(self, name: str, reason: str) -> None:
+        """Notes that a source is left out on purpose."""
+        values = {"status": SKIPPED, "reason": reason}
+        with self._begin() as connection:
+            waits = (_sources.c.name == name, _sources.c.status == TODO, _sources.c.next_segment == 0)
+            connection.execute(update(_sources).where(*waits).values(values))
+            if not _by_name(connection, [name], _sources.c.status):
+                connection.execute(insert(_sources).values(name=name, **values))
 
-    def read(self) -> list[Classification]:
-        """Hands out the rows committed since the last reading, in order within each source."""
-        rows, self._unread = self._unread, []
-        return rows
+    def retry_quarantined(self) -> int:
+        """Puts sources that were given up back, from their cursors on; how many. Sinks must be built up anew."""
+        with self._begin() as connection:
+            given_up = select(_sources.c.id).where(_sources.c.status == QUARANTINED)
+            connection.execute(delete(_entries).where(_entries.c.source.in_(given_up), _entries.c.segment.is_(None)))
+            done = connection.execute(
+                update(_sources).where(_sources.c.status == QUARANTINED).values(status=TODO, reason="")
+            )
+            connection.execute(delete(_sinks))
+        self._read_up_to = {}
+        return int(done.rowcount)
+
+    def sink(self, name: str) -> tuple[int, Any]:
+        """A sink's cursor: the position up to which it has everything, and the mark that it left there."""
+        with self._begin() as connection:
+            found = connection.execute(select(_sinks.c.position, _sinks.c.mark).where(_sinks.c.name == name)).first()
+            if found is None:
+                connection.execute(insert(_sinks).values(name=name, position=0, mark="null"))
+                found = (0, "null")
+        self._read_up_to[name] = found[0]
+        return found[0], json.loads(found[1])
+
+    def read(self, after: int, limit: int = 1000) -> list[Entry]:
+        """Entries after a position, in the order in which they were committed."""
+        with self._begin() as connection:
+            query = (
+                select(_sources.c.name, _entries.c.segment, _entries.c.kind, _entries.c.text, _entries.c.position)
+                .join(_sources, _sources.c.id == _entries.c.source)
+                .where(_entries.c.position > after)
+                .order_by(_entries.c.position)
+                .limit(limit)
+            )
+            return [Entry(*row) for row in connection.execute(query)]
+
+    def advance(self, sink: str, position: int, mark: Any) -> None:
+        """Moves a sink's cursor: it has written everything up to a position, and leaves a mark for its next start."""
+        with self._begin() as connection:
+            connection.execute(
+                update(_sinks).where(_sinks.c.name == sink).values(position=position, mark=json.dumps(mark))
+            )
+            self._read_up_to[sink] = position
+            if self._is_in_memory:
+                connection.execute(delete(_entries).where(_entries.c.position <= min(self._read_up_to.values())))
+
+    def may_go_on(self) -> bool:
+        """False where rows lie in memory and too many of them wait for the sinks; on disk any number may wait."""
+        if not self._is_in_memory or not self._read_up_to:
+            return True
+        return bool(self._last - min(self._read_up_to.values()) < _MAX_UNREAD_IN_MEMORY)
+
+    def summary(self) -> dict[str, Any]:
+        """How the run stands: sources by status, reasons of those given up or left out, segments, seconds, errors."""
+        with self._begin() as connection:
+            statuses = _pairs(connection, select(_sources.c.status, func.count()).group_by(_sources.c.status))
+            reasons = connection.execute(
+                select(_sources.c.status, _sources.c.reason, func.count())
+                .where(_sources.c.status.in_((QUARANTINED, SKIPPED)))
+                .group_by(_sources.c.status, _sources.c.reason)
+            ).all()
+            names = ("next_segment", "media_seconds", "num_errors", "num_restarts")
+            sums = connection.execute(select(*(func.coalesce(func.sum(_sources.c[name]), 0) for name in names))).one()
+            segments = connection.scalar(
+                select(func.count()).where(_entries.c.kind == "quarantine", _entries.c.segment.is_not(None))
+            )
+        return {
+            "sources": {status: statuses.get(status, 0) for status in (TODO, DONE, QUARANTINED, SKIPPED)},
+            "quarantined": {reason: count for status, reason, count in reasons if status == QUARANTINED},
+            "skipped": {reason: count for status, reason, count in reasons if status == SKIPPED},
+            "segments": int(sums[0]),
+            "media_seconds": float(sums[1]),
+            "errors": int(sums[2]),
+            "restarts": int(sums[3]),
+            "quarantined_segments": segments or 0,
+        }
+
+    def _begin(self) -> Any:
+        return _Transaction(self._engine)
+
+    def _check_owner(self, connection: Connection) -> None:
+        if self._owner and _meta_value(connection, "owner") != self._owner:
+            raise JournalError("another run has taken this journal over")
+
+    def _add(self, connection: Connection, source: int, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        columns = [{"source": source, "segment": e.segment, "kind": e.kind, "text": e.text} for e in entries]
+        connection.execute(insert(_entries), columns)
+        self._last += len(entries)
+
+
+class _Transaction:
+    """A transaction whose failures are told in our words."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._inner = engine.begin()
+
+    def __enter__(self) -> Connection:
+        try:
+            return self._inner.__enter__()
+        except SQLAlchemyError as error:
+            raise JournalError(f"the journal cannot be used: {_words(error)}") from error
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._inner.__exit__(*error)
+        except SQLAlchemyError as failure:
+            raise JournalError(f"the journal cannot be written: {_words(failure)}") from failure
+        if isinstance(error[1], SQLAlchemyError):
+            raise JournalError(f"the journal cannot be used: {_words(error[1])}") from error[1]
+
+
+def _connect(url: str, run: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(f"the journal {_shown(url)!r} is no address of a database") from error
+    if parsed.password:
+        raise ConfigError("leave the password out of the journal's address: PGPASSWORD or a .pgpass file may hold it")
+    if parsed.get_backend_name() == "sqlite":
+        pool = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}} if url == "sqlite://" else {}
+        engine = create_engine(parsed, **pool)
+        event.listen(engine, "connect", _set_up_sqlite)
+        return engine
+    try:
+        engine = create_engine(parsed, pool_pre_ping=True)
+    except (ImportError, SQLAlchemyError) as error:
+        raise ConfigError(
+            f'the journal {_shown(url)} needs a driver: pip install "streammm[postgres]" ({_words(error)})'
+        ) from error
+    if run:
+        with engine.begin() as connection:
+            connection.execute(CreateSchema(run, if_not_exists=True))
+    return engine.execution_options(schema_translate_map={None: run or None})
+
+
+def _set_up_sqlite(connection: Any, record: Any) -> None:
+    """WAL lets others read meanwhile. NORMAL: a process that is killed loses nothing; a power cut may lose the last
+    seconds, which are then done again, and the sinks take back what they had of them."""
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _by_name(connection: Connection, names: Sequence[str], column: Column[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for at in range(0, len(names), _NAMES_A_QUERY):
+        some = names[at : at + _NAMES_A_QUERY]
+        found |= _pairs(connection, select(_sources.c.name, column).where(_sources.c.name.in_(some)))
+    return found
+
+
+def _pairs(connection: Connection, query: Select[Any, Any]) -> dict[str, Any]:
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _meta_value(connection: Connection, key: str) -> str | None:
+    return connection.scalar(select(_meta.c.value).where(_meta.c.key == key))
+
+
+def _put_meta(connection: Connection, key: str, value: str) -> None:
+    if not connection.execute(update(_meta).where(_meta.c.key == key).values(value=value)).rowcount:
+        connection.execute(insert(_meta).values(key=key, value=value))
+
+
+def _shown(url: str) -> str:
+    with suppress(ArgumentError):
+        return make_url(url).render_as_string(hide_password=True)
+    return url
+
+
+def _words(error: BaseException) -> str:
+    text = str(getattr(error, "orig", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -106,7 +106,7 @@ def test_rows_go_to_a_file_and_what_was_there_is_kept(streammm: Streammm, clip: 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run"], "Missing argument"),
+        (["run"], "name a source"),
         (["rum", "a.mp4"], "Did you mean 'run'"),
         (["run", "a.mp4", "--lables", "x"], "--labels"),
         (["run", "a.mp4", "--set", "segment.lenght=1"], "did you mean segment.length_seconds?"),

@@ -1,36 +1,207 @@
-"""The commit point: fenced by epoch, nothing twice, nothing lost."""
+"""The commit point: fenced by epoch and owner, nothing twice, nothing lost, in whatever database."""
 
-from streammm.journal import Cursor, Journal
-from tests.workers.fakes import row
+from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-def test_rows_are_read_once_in_order() -> None:
-    journal = Journal()
-    journal.lease("a", 0)
-    assert journal.commit("a", 0, [row("a", 0), row("a", 1)], Cursor(2)) == 2
-    assert [r.segment for r in journal.read()] == [0, 1]
-    assert journal.read() == []
+import pytest
 
+from streammm.errors import ConfigError, SourceError
+from streammm.journal import DONE, QUARANTINED, SKIPPED, TODO, Cursor, Entry, Journal, JournalError
 
-def test_a_stale_epoch_can_neither_lease_nor_commit() -> None:
-    journal = Journal()
-    journal.lease("a", 0)
-    journal.lease("a", 1)
-    assert journal.lease("a", 0) is None
-    assert journal.commit("a", 0, [row("a", 0)], Cursor(1)) is None
-    assert journal.read() == []
+MakeJournal = Callable[..., Journal]
 
 
-def test_a_new_holder_goes_on_where_the_last_commit_ended() -> None:
-    journal = Journal()
-    journal.lease("a", 0)
-    journal.commit("a", 0, [row("a", 0)], Cursor(1, {"x": 1}))
-    assert journal.lease("a", 1) == Cursor(1, {"x": 1})
+def entry(segment: int, source: str = "a") -> Entry:
+    return Entry(source, segment, "row", json.dumps({"source": source, "segment": segment}))
 
 
-def test_a_commit_that_is_repeated_adds_nothing() -> None:
-    journal = Journal()
-    journal.lease("a", 0)
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of our own, on a socket in a directory of our own."""
+    places = [*map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))), os.environ.get("PATH", "")]
+    initdb = shutil.which("initdb", path=os.pathsep.join(places))
+    if initdb is None:
+        reason = "no PostgreSQL: make servers installs it"
+        (pytest.fail if os.environ.get("STREAMMM_NO_SKIP") else pytest.skip)(reason)
+    folder = Path(tempfile.mkdtemp(prefix="smpg", dir="/tmp"))
+    as_user = []
+    if os.geteuid() == 0:  # it refuses to run as root
+        shutil.chown(folder, "nobody")
+        as_user = ["setpriv", "--reuid=nobody", "--clear-groups", "--"]
+    bin_ = Path(initdb).resolve().parent
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
+    subprocess.run([*as_user, initdb, "-A", "trust", "-U", "us", "-D", folder / "data"], **quiet)
+    options = f"-k {folder} -c listen_addresses= -c fsync=off"
+    control = [*as_user, bin_ / "pg_ctl", "-w", "-D", folder / "data", "-l", folder / "log"]
+    subprocess.run([*control, "-o", options, "start"], **quiet)
+    yield f"postgresql+psycopg://us@/postgres?host={folder}"
+    subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["memory", "file", "postgres"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeJournal]:
+    """Makes journals of one and the same run, of any kind; in memory there is only one."""
+    opened: list[Journal] = []
+    url = {"memory": "sqlite://", "file": f"sqlite:///{tmp_path}/journal.sqlite"}.get(request.param)
+    url = url or request.getfixturevalue("postgres_url")
+
+    def make(owner: str = "") -> Journal:
+        if not opened or request.param != "memory":
+            opened.append(Journal(url, f"run_{abs(hash(tmp_path))}", owner))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+def leased(journal: Journal, name: str = "a") -> int:
+    journal.register([name])
+    lease = journal.lease(name)
+    assert lease is not None
+    return lease.epoch
+
+
+def test_entries_are_read_in_order_from_any_position(journal: MakeJournal) -> None:
+    j = journal()
+    epoch = leased(j)
+    assert j.commit("a", epoch, [entry(0), entry(1)], Cursor(2)) is True
+    assert j.commit("a", epoch, [entry(2)], Cursor(3)) is True
+    found = j.read(0)
+    assert [e.segment for e in found] == [0, 1, 2]
+    assert [e.segment for e in j.read(found[0].position)] == [1, 2]
+    assert [e.segment for e in j.read(0, limit=1)] == [0]
+    assert j.read(found[-1].position) == []
+
+
+def test_only_the_last_lease_can_commit(journal: MakeJournal) -> None:
+    j = journal()
+    old, new = leased(j), leased(j)
+    assert j.commit("a", old, [entry(0)], Cursor(1)) is None
+    assert j.read(0) == []
+    assert j.commit("a", new, [entry(0)], Cursor(1)) is True
+    assert [e.segment for e in j.read(0)] == [0]
+
+
+def test_a_new_holder_goes_on_where_the_last_commit_ended(journal: MakeJournal) -> None:
+    j = journal()
+    cursor = Cursor(1, b"\x00state", 2.0, 3, "torn", 1)
+    j.commit("a", leased(j), [entry(0)], cursor)
+    lease = journal().lease("a")
+    assert lease is not None
+    assert lease.cursor == cursor
+
+
+def test_a_commit_that_is_repeated_adds_nothing(journal: MakeJournal) -> None:
+    j = journal()
+    epoch = leased(j)
     for _ in range(2):
-        journal.commit("a", 0, [row("a", 0)], Cursor(1))
-    assert [r.segment for r in journal.read()] == [0]
+        assert j.commit("a", epoch, [entry(0)], Cursor(1), is_done=True) is True
+    assert [e.segment for e in j.read(0)] == [0]
+
+
+def test_a_source_that_is_done_or_given_up_is_not_leased(journal: MakeJournal) -> None:
+    j = journal()
+    j.commit("a", leased(j, "a"), [], Cursor(0), is_done=True)
+    epoch = leased(j, "b")
+    j.quarantine(SourceError("b", "torn", "in two"))
+    assert j.lease("a") is j.lease("b") is None
+    assert j.commit("b", epoch, [entry(0, "b")], Cursor(1)) is None
+    j.skip("c", "duplicate")
+    assert j.register(["a", "b", "c", "d"]) == {"a": DONE, "b": QUARANTINED, "c": SKIPPED, "d": TODO}
+    (told,) = j.read(0)
+    assert (told.kind, told.segment) == ("quarantine", None)
+    assert json.loads(told.text) == {"source": "b", "reason": "torn", "detail": "in two"}
+    summary = j.summary()
+    assert summary["sources"] == {TODO: 1, DONE: 1, QUARANTINED: 1, SKIPPED: 1}
+    assert (summary["quarantined"], summary["skipped"]) == ({"torn": 1}, {"duplicate": 1})
+
+
+def test_what_goes_on_for_ever_is_opened_again(journal: MakeJournal) -> None:
+    j = journal()
+    j.commit("rtsp://a", leased(j, "rtsp://a"), [], Cursor(7), is_done=True)
+    assert j.register(["rtsp://a"], reopen=["rtsp://a"]) == {"rtsp://a": TODO}
+    lease = j.lease("rtsp://a")
+    assert lease is not None
+    assert lease.cursor.next_segment == 7
+
+
+def test_what_was_given_up_is_tried_again_from_its_cursor(journal: MakeJournal) -> None:
+    j = journal()
+    j.sink("files")
+    j.commit("a", leased(j), [entry(0)], Cursor(1))
+    j.quarantine(SourceError("a", "torn", "in two"))
+    j.advance("files", j.read(0)[-1].position, {"row": 9})
+    assert j.retry_quarantined() == 1
+    lease = j.lease("a")
+    assert lease is not None
+    assert lease.cursor.next_segment == 1
+    assert j.sink("files") == (0, None)  # what it wrote of it has to go
+    if [e.kind for e in j.read(0)]:  # in memory, rows that every sink had are gone
+        assert [e.kind for e in j.read(0)] == ["row"]
+
+
+def test_a_sink_finds_its_cursor_and_its_mark(journal: MakeJournal) -> None:
+    j = journal()
+    j.commit("a", leased(j), [entry(0), entry(1)], Cursor(2))
+    assert j.sink("files") == (0, None)
+    first = j.read(0)[0].position
+    j.advance("files", first, {"row": 17})
+    assert journal().sink("files") == (first, {"row": 17})
+    assert journal().sink("other") == (0, None)
+
+
+def test_whoever_lost_the_journal_cannot_write_to_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/journal.sqlite"
+    old, new = Journal(url, owner="old"), Journal(url, owner="new")
+    old.own()
+    epoch = leased(old)
+    assert old.commit("a", epoch, [entry(0)], Cursor(1)) is True
+    new.own()
+    with pytest.raises(JournalError, match="taken this journal over"):
+        old.commit("a", epoch, [entry(1)], Cursor(2))
+    assert [e.segment for e in new.read(0)] == [0]
+
+
+def test_in_memory_writers_wait_for_the_slowest_sink_and_rows_go() -> None:
+    j = Journal()
+    j.sink("fast"), j.sink("slow")
+    epoch = leased(j)
+    assert j.commit("a", epoch, [entry(n) for n in range(9_999)], Cursor(9_999)) is True
+    assert j.commit("a", epoch, [entry(9_999)], Cursor(10_000)) is False
+    last = j.read(0, 20_000)[-1].position
+    j.advance("fast", last, None)
+    assert j.may_go_on() is False
+    j.advance("slow", last, None)
+    assert j.may_go_on() is True
+    assert j.read(0) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nonsense", "no address of a database"),
+        ("postgresql+psycopg://me:secret@host/db", "leave the password out"),
+        ("sqlite:////nowhere/at/all.sqlite", "cannot be used: unable to open"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_a_mistake(url: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as error:
+        Journal(url).summary()
+    assert "secret" not in str(error.value)
+
+
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"precious" * 1000)
+    with pytest.raises(ConfigError, match="cannot be used: file is not a database"):
+        Journal(f"sqlite:///{path}").summary()
+    assert path.read_bytes() == b"precious" * 1000

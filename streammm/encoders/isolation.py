@@ -32,16 +32,31 @@ def encode_isolated(encoder: Encoder, segments: Sequence[Segment]) -> Encoded:
         return Encoded(encoder.encode(segments), {})
     except Exception as error:  # noqa: BLE001 - whatever a model trips over must not take its neighbours along
         if len(segments) == 1:
-            return Encoded(_nothing(encoder), {0: f"{type(error).__name__}: {error}"})
+            return failed(encoder, f"{type(error).__name__}: {error}")
     middle = len(segments) // 2
-    left, right = encode_isolated(encoder, segments[:middle]), encode_isolated(encoder, segments[middle:])
+    return join([encode_isolated(encoder, segments[:middle]), encode_isolated(encoder, segments[middle:])])
+
+
+def join(parts: Sequence[Encoded]) -> Encoded:
+    """What became of a batch that was encoded in parts."""
+    failures: dict[int, str] = {}
+    first = 0
+    for part in parts:
+        failures |= {first + i: text for i, text in part.failures.items()}
+        first += len(part.embeddings)
+    made = [part.embeddings for part in parts]
     joined = Embeddings(
-        encoder.modality,
-        np.concatenate([left.embeddings.vectors, right.embeddings.vectors]),
-        np.concatenate([left.embeddings.tags, right.embeddings.tags]),
-        np.concatenate([left.embeddings.present, right.embeddings.present]),
+        made[0].modality,
+        np.concatenate([e.vectors for e in made]),
+        np.concatenate([e.tags for e in made]),
+        np.concatenate([e.present for e in made]),
     )
-    return Encoded(joined, {**left.failures, **{middle + i: text for i, text in right.failures.items()}})
+    return Encoded(joined, failures)
+
+
+def failed(encoder: Encoder, reason: str) -> Encoded:
+    """One segment that could not be encoded."""
+    return Encoded(_nothing(encoder), {0: reason})
 
 
 def with_failures(segments: Sequence[Segment], modality: Modality, failures: Mapping[int, str]) -> list[Segment]:

@@ -40,9 +40,11 @@ def scheme(source: str) -> str:
 def public_name(source: str) -> str:
     """What of a source may be shown, logged and written: user, password and secret parameters become ``***``.
 
-    Placeholders such as ``${CAMERA_PASSWORD}`` are no secrets and stay.
+    Placeholders such as ``${CAMERA_PASSWORD}`` are no secrets and stay. Bytes of a file's name that are no text are
+    written as escapes, so that the name can be stored anywhere.
     """
-    return redact(source) if is_address(source) else source
+    shown = redact(source) if is_address(source) else source
+    return shown.encode(errors="backslashreplace").decode()
 
 
 def redact(text: str) -> str:

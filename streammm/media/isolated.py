@@ -47,6 +47,7 @@ class IsolatedReader:
         self.num_errors = 0
         self.last_error = ""
         self.num_restarts = 0
+        self.left_out: dict[int, str] = {}
         self.is_live = False
         self._source = source
         self._options = options
@@ -154,6 +155,7 @@ class IsolatedReader:
             raise SourceError(public_name(self._source), "decoder-died", detail)
         self.num_errors += 1
         self.last_error = f"segment {self._next} ended the decoder: {error}"
+        self.left_out[self._next] = f"it ended the decoder {_MAX_ATTEMPTS} times: {error}"
         left_out = self._placeholder(self._next)
         self._next += 1
         self._attempts = 0

@@ -51,6 +51,7 @@ class LiveReader:
         self.num_errors = 0
         self.last_error = ""
         self.num_restarts = 0
+        self.left_out: dict[int, str] = {}
         self._source = source
         self._name = public_name(source)
         self._options = options

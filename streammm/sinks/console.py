@@ -1,21 +1,32 @@
-"""A run on the terminal: a progress bar while it goes, then a table of what was found when."""
+"""A run on the terminal: how it goes while it goes, then a table of what was found when."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.live import Live
 from rich.text import Text
 
 from streammm.errors import SourceError
+from streammm.journal import Entry
+from streammm.rows import row_from_json
 from streammm.sinks.lines import Line, table_of
 from streammm.sinks.live import LiveLines
-from streammm.types import Classification, SourceReport
+from streammm.sinks.progress import as_line, as_text
+from streammm.types import SourceReport
 
 _MAX_SOURCES = 20
 """The table shows this many sources, the results hold all."""
+
+_MAX_WARNINGS = 1000
+"""So many lines about trouble are shown, the quarantine holds all."""
+
+_LINE_SECONDS = 30.0
+"""Where there is no terminal, a line says so often how it goes."""
 
 
 class ConsoleReport:
@@ -23,45 +34,48 @@ class ConsoleReport:
 
     Args:
         console: where progress and lines about trouble go.
-        sources: what the run has to do, in the order in which the table shows it.
     """
 
-    def __init__(self, console: Console, sources: Sequence[str]) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._started = time.monotonic()
+        self._started = self._line_shown = time.monotonic()
         self._live = LiveLines(console)
-        self._lines: dict[str, list[Line]] = {source: [] for source in sources[:_MAX_SOURCES]}
-        self._num_sources = len(sources)
+        self._lines: dict[str, list[Line]] = {}
+        self._others: set[str] = set()
+        self._num_warnings = 0
         self._media_seconds = 0.0
         self.num_rows = 0
         self.num_failed = 0
         self.num_done = 0
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("[progress.description]{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
+        self.num_skipped = 0
+        self.num_before = 0
+        self._display = Live(
+            Text("loading models", style="dim"), console=console, transient=True, auto_refresh=False, screen=False
         )
-        self._task = self._progress.add_task("loading models", total=len(sources))
-        self._progress.start()
+        if console.is_terminal:
+            self._display.start()
 
-    def rows(self, rows: Sequence[Classification]) -> None:
-        """Takes rows; those of live sources are shown at once."""
-        self.num_rows += len(rows)
-        for row in rows:
+    def entries(self, entries: Sequence[Entry]) -> None:
+        """Takes what is committed; rows of live sources are shown at once."""
+        for entry in entries:
+            if entry.kind != "row":
+                if entry.segment is not None:
+                    detail = json.loads(entry.text)["detail"]
+                    self._warn("quarantined", f"{entry.source}: segment {entry.segment}: {detail}")
+                continue
+            self.num_rows += 1
+            shown = entry.source in self._lines or len(self._lines) < _MAX_SOURCES
+            if not shown and '"live": {' not in entry.text:
+                self._others.add(entry.source)
+                continue
+            row = row_from_json(json.loads(entry.text))
             if row.live is not None:
                 self._live.show(row)
-            elif row.source in self._lines:
-                self._lines[row.source].append(Line.of(row))
-        self._progress.update(self._task, description=f"{self.num_rows} segments")
+            else:
+                self._lines.setdefault(entry.source, []).append(Line.of(row))
 
     def finished(self, report: SourceReport) -> None:
         """Takes the end of a source."""
-        self._progress.advance(self._task)
         self.num_done += 1
         self._media_seconds += report.media_seconds
         if report.num_errors:
@@ -72,25 +86,41 @@ class ConsoleReport:
 
     def failed(self, error: SourceError) -> None:
         """Takes a source that was given up."""
-        self._progress.advance(self._task)
         self.num_failed += 1
         self._warn("quarantined", str(error))
 
+    def skipped(self, source: str, reason: str, detail: str) -> None:
+        """Takes a source that was left out."""
+        self.num_skipped += 1
+        self._warn("skipped", f"{source}: {detail}")
+
+    def progress(self, snapshot: dict[str, Any]) -> None:
+        """Takes how the run stands."""
+        self.num_before = snapshot["num_done_before"]
+        if self._console.is_terminal:
+            self._display.update(as_text(snapshot), refresh=True)
+        elif time.monotonic() - self._line_shown > _LINE_SECONDS:
+            self._line_shown = time.monotonic()
+            self._console.print(as_line(snapshot), highlight=False, markup=False, soft_wrap=True)
+
+    def stopping(self) -> None:
+        """Says that the run comes to a stop."""
+        self._console.print("[bold yellow]stopping[/] what is under way is still committed; Ctrl-C again stops now")
+
     def close(self) -> None:
         """Ends the progress display."""
-        self._progress.stop()
+        self._display.stop()
 
     def table(self) -> Group:
         """What was found when, in all sources."""
         parts: list[RenderableType] = []
-        for source, lines in self._lines.items():
-            if not lines:
-                continue
-            if self._num_sources > 1:
+        several = len(self._lines) > 1 or self.num_done + self.num_failed > 1
+        for source, lines in sorted(self._lines.items()):
+            if several:
                 parts.append(Text(f"\n{source}" if parts else source, style="bold", no_wrap=True, overflow="ellipsis"))
             parts.append(table_of(lines))
-        if self._num_sources > len(self._lines):
-            parts.append(Text(f"\n{self._num_sources - len(self._lines)} more sources are in the results", style="dim"))
+        if self._others:
+            parts.append(Text(f"\n{len(self._others)} more sources are in the results", style="dim"))
         return Group(*parts)
 
     def summary(self) -> str:
@@ -99,7 +129,13 @@ class ConsoleReport:
         sources = "1 source" if self.num_done == 1 else f"{self.num_done} sources"
         text = f"{self.num_rows} segments of {sources}, {self._media_seconds:.1f} s of media in {seconds:.1f} s"
         text += f", {self.num_failed} quarantined" if self.num_failed else ""
+        text += f", {self.num_skipped} skipped" if self.num_skipped else ""
+        text += f", {self.num_before} sources were done before" if self.num_before else ""
         return text + self._live.summary()
 
     def _warn(self, what: str, text: str) -> None:
-        self._console.print(Text.assemble((what, "bold yellow"), " ", text), soft_wrap=True)
+        self._num_warnings += 1
+        if self._num_warnings <= _MAX_WARNINGS:
+            self._console.print(Text.assemble((what, "bold yellow"), " ", text), soft_wrap=True)
+        if self._num_warnings == _MAX_WARNINGS:
+            self._console.print("further lines of this kind are left out here", style="dim")

@@ -1,90 +1,91 @@
-"""Where a run's files lie: a run directory, or a single JSON Lines file."""
+"""Rows and quarantine as two files of JSON Lines, each line as it is in the journal."""
 
 from __future__ import annotations
 
-import tempfile
+import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, BinaryIO, TextIO
 
-from streammm.errors import ConfigError, SourceError
-from streammm.sinks.jsonl import JsonLines
-from streammm.types import Classification
+from streammm.journal import Entry
 
 
-class RunFiles:
-    """Writes a run to files: rows, quarantined sources, and in a directory the resolved configuration.
-
-    What an earlier run left under the same names is set aside first, renamed by the time it was last written.
+class Files:
+    """Writes rows to one file and what was given up to another; goes on where an earlier run stopped.
 
     Args:
-        out: a directory, or a file name that ends in ``.jsonl``.
-        configuration: the resolved configuration, in YAML.
-
-    Raises:
-        ConfigError: the place cannot be written.
+        results: file of rows.
+        quarantine: file of what was given up.
+        keeps_empty: makes the file of what was given up even if nothing is.
     """
 
-    def __init__(self, out: Path, configuration: str) -> None:
-        self._is_directory = out.suffix != ".jsonl"
-        self.results = out / "results.jsonl" if self._is_directory else out
-        self.quarantine = out / "quarantine.jsonl" if self._is_directory else out.with_suffix(".quarantine.jsonl")
-        self._configuration = configuration
-        self._stack = ExitStack()
-        self._rows: JsonLines | None = None
-        self._failures: JsonLines | None = None
-        try:
-            self.results.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.results.parent):
-                pass  # what cannot be written is said now, not after hours
-        except OSError as error:
-            raise ConfigError(f"cannot write to {out}: {error.strerror or error}") from error
+    name = "files"
 
-    def __enter__(self) -> Self:
-        return self
+    def __init__(self, results: Path, quarantine: Path, keeps_empty: bool = True) -> None:
+        self._paths = {"row": results, "quarantine": quarantine}
+        self._keeps_empty = keeps_empty
+        self._files: dict[str, BinaryIO] = {}
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._stack.close()
+    def start(self, position: int, mark: Any) -> int:
+        sizes = {kind: path.stat().st_size if path.exists() else 0 for kind, path in self._paths.items()}
+        goes_on = bool(mark) and all(sizes[kind] >= mark[kind] for kind in sizes)
+        for kind, path in self._paths.items():
+            if not goes_on:
+                set_aside(path)
+            if kind == "row" or self._keeps_empty:
+                file = self._open(kind)
+                file.truncate(mark[kind] if goes_on else 0)
+                file.seek(0, os.SEEK_END)
+        return position if goes_on else 0
 
-    def write(self, rows: Sequence[Classification]) -> None:
-        """Takes rows."""
-        self.begin()
-        assert self._rows is not None
-        self._rows.write(rows)
+    def write(self, entries: Sequence[Entry]) -> dict[str, int]:
+        for kind in self._paths:
+            lines = [entry.text.encode() + b"\n" for entry in entries if entry.kind == kind]
+            if lines:
+                file = self._open(kind)
+                file.write(b"".join(lines))
+                file.flush()
+                os.fsync(file.fileno())
+        return {kind: self._files[kind].tell() if kind in self._files else 0 for kind in self._paths}
 
-    def write_failure(self, error: SourceError) -> None:
-        """Takes a source that was given up."""
-        self.begin()
-        if self._failures is None:
-            self._failures = self._open(self.quarantine)
-        self._failures.write_failure(error)
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
 
-    def begin(self) -> None:
-        """Sets aside what was there and opens the files, once; a run that never gets so far changes nothing."""
-        if self._rows is None:
-            self._rows = self._open(self.results)
-            _set_aside(self.quarantine)
-            if self._is_directory:
-                self._failures = self._open(self.quarantine)
-                configuration = self.results.with_name("config.yaml")
-                _set_aside(configuration)
-                configuration.write_text(self._configuration, encoding="utf-8")
-
-    def _open(self, path: Path) -> JsonLines:
-        _set_aside(path)
-        stream = path.open("w", encoding="utf-8", errors="surrogateescape")
-        return JsonLines(self._stack.enter_context(stream))
+    def _open(self, kind: str) -> BinaryIO:
+        if kind not in self._files:
+            self._files[kind] = self._paths[kind].open("ab")
+        return self._files[kind]
 
 
-def _set_aside(path: Path) -> None:
-    if path.exists():
-        written = time.strftime("%Y%m%d-%H%M%S", time.gmtime(path.stat().st_mtime))
-        target = path.with_name(f"{path.stem}.{written}{path.suffix}")
-        number = 1
-        while target.exists():
-            number += 1
-            target = path.with_name(f"{path.stem}.{written}-{number}{path.suffix}")
-        path.rename(target)
+class Lines:
+    """Writes rows to a text stream that the caller opens and closes."""
+
+    name = "lines"
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def start(self, position: int, mark: Any) -> int:
+        return position
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        self._stream.writelines(entry.text + "\n" for entry in entries if entry.kind == "row")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """The caller's."""
+
+
+def set_aside(path: Path) -> None:
+    """Renames what an earlier run left under a name, by the time it was last written."""
+    if not path.exists():
+        return
+    written = time.strftime("%Y%m%d-%H%M%S", time.gmtime(path.stat().st_mtime))
+    target = path.with_name(f"{path.stem}.{written}{path.suffix}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.stem}.{written}-{number}{path.suffix}")
+    path.rename(target)

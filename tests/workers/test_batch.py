@@ -15,7 +15,9 @@ class Recorder:
         self.gate = asyncio.Event()
         self.fails = False
 
-    async def call(self, method: str, *chunks: str, num_returns: int = 1) -> list[str]:
+    async def call(
+        self, method: str, *chunks: str, num_returns: int = 1, limit_seconds: float | None = None
+    ) -> list[str]:
         self.batches.append(chunks)
         await self.gate.wait()
         if self.fails:

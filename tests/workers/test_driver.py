@@ -3,53 +3,76 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streammm.config import Config, load
-from streammm.errors import ConfigError, SourceError
-from streammm.journal import Cursor, Journal
+from streammm.errors import ConfigError, SourceError, StreammmError
+from streammm.journal import TODO, Cursor, Entry, Journal
 from streammm.types import SourceReport
 from streammm_workers import driver
 from streammm_workers.handle import DirectHandle, WorkerDiedError
+from streammm_workers.metrics import ShardLoad, StageLoad
 from tests.workers.fakes import row
 
 
 class FakeShard:
     """Commits five rows a source; before each it makes the trouble that it is told to make."""
 
-    def __init__(self, journal: Journal, trouble: Callable[[str, int], None]) -> None:
+    def __init__(self, journal: Journal, trouble: Callable[[str, int], object]) -> None:
         self.journal = journal
         self.trouble = trouble
         self.epochs: list[tuple[str, int]] = []
+        self.is_draining = False
 
     async def start(self) -> None:
         """Nothing to load."""
 
-    async def run(self, source: str, epoch: int) -> SourceReport | None:
-        self.epochs.append((source, epoch))
-        cursor = self.journal.lease(source, epoch)
-        assert cursor is not None
+    async def drain(self) -> None:
+        self.is_draining = True
+
+    def load(self) -> ShardLoad:
+        return ShardLoad({"decode": StageLoad(1, num_segments=5)}, 1)
+
+    async def run(self, source: str) -> SourceReport | None:
+        lease = self.journal.lease(source)
+        assert lease is not None
+        self.epochs.append((source, lease.epoch))
+        cursor = lease.cursor
         for n in range(cursor.next_segment, 5):
             await asyncio.sleep(0)
+            if self.is_draining:
+                return None
             self.trouble(source, n)
-            self.journal.commit(source, epoch, [row(source, n)], Cursor(n + 1))
-        return SourceReport(source, 5, 10.0, 0, "", 0)
+            text = json.dumps(row(source, n).to_json())
+            cursor = Cursor(n + 1, media_seconds=2.0 * n + 2.0)
+            self.journal.commit(source, lease.epoch, [Entry(source, n, "row", text)], cursor, n == 4)
+        return cursor.report(source)
 
 
 class Recorder:
     def __init__(self) -> None:
         self.told: list[tuple[str, int | str]] = []
+        self.snapshots: list[dict[str, Any]] = []
 
-    def rows(self, rows: list) -> None:
-        self.told += [(r.source, r.segment) for r in rows]
+    def entries(self, entries: Sequence[Entry]) -> None:
+        self.told += [(e.source, e.segment) for e in entries if e.segment is not None]
 
     def finished(self, report: SourceReport) -> None:
         self.told.append((report.source, "finished"))
 
-    def failed(self, error: SourceError, num_rows: int) -> None:
-        self.told.append((error.source, f"{error.reason} after {num_rows}"))
+    def failed(self, error: SourceError) -> None:
+        self.told.append((error.source, error.reason))
+
+    def skipped(self, source: str, reason: str, detail: str) -> None:
+        self.told.append((source, f"skipped: {reason}"))
+
+    def progress(self, snapshot: dict[str, Any]) -> None:
+        self.snapshots.append(snapshot)
 
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,12 +81,34 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver.asyncio, "sleep", lambda seconds: real_sleep(min(seconds, 0.01)))
 
 
-def drive(trouble: Callable[[str, int], None], sources: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple:
+def conduct(
+    shards: Sequence[Any],
+    sources: Iterable[str],
+    journal: Journal,
+    recorder: Recorder,
+    *,
+    slots: int = 2,
+    sinks: dict[str, Any] | None = None,
+    stop: asyncio.Event | None = None,
+) -> driver.Driver:
+    """A run of these shards over these sources."""
+    made: list[driver.Driver] = []
+
+    async def main() -> None:
+        handles = {name: DirectHandle(sink) for name, sink in (sinks or {}).items()}
+        plan = driver.Plan(iter(sources), lambda: None, handles, stop or asyncio.Event())
+        made.append(driver.Driver(Config(), plan, DirectHandle(journal), recorder))
+        await made[0].run([(DirectHandle(shard), slots) for shard in shards])
+
+    asyncio.run(main())
+    return made[0]
+
+
+def drive(trouble: Callable[[str, int], object], sources: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple:
     quick(monkeypatch)
     journal, recorder = Journal(), Recorder()
     shards = [FakeShard(journal, trouble) for _ in range(2)]
-    handles = [DirectHandle(shard) for shard in shards]
-    asyncio.run(driver.drive(Config(), sources, handles, DirectHandle(journal), 2, recorder))
+    conduct(shards, sources, journal, recorder)
     return recorder.told, shards
 
 
@@ -75,8 +120,7 @@ def test_every_source_is_done_once_with_its_rows_before_its_end(monkeypatch: pyt
     sources = [f"s{n}" for n in range(9)]
     told, shards = drive(lambda source, n: None, sources, monkeypatch)
     assert all(of(told, source) == [0, 1, 2, 3, 4, "finished"] for source in sources)
-    epochs = [epoch for shard in shards for _, epoch in shard.epochs]
-    assert sorted(epochs) == list(range(9))
+    assert sorted(source for shard in shards for source, _ in shard.epochs) == sources
 
 
 def test_a_source_whose_workers_die_goes_on_as_long_as_it_gets_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +144,14 @@ def test_a_source_that_kills_every_worker_is_given_up_and_the_others_are_done(mo
             raise WorkerDiedError("gone")
 
     told, shards = drive(die, ["a", "b", "c"], monkeypatch)
-    assert of(told, "b") == [0, 1, "worker-died after 2"]
+    assert of(told, "b") == [0, 1, "worker-died"]
     assert len([epoch for shard in shards for source, epoch in shard.epochs if source == "b"]) == 3
     assert of(told, "a") == of(told, "c") == [0, 1, 2, 3, 4, "finished"]
 
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(SourceError("b", "undecodable", "no"), "undecodable after 1"), (KeyError("bug"), "internal after 1")],
+    [(SourceError("b", "undecodable", "no"), "undecodable"), (KeyError("bug"), "internal")],
 )
 def test_an_error_in_one_source_costs_that_source(
     monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
@@ -132,47 +176,132 @@ def test_a_mistake_in_the_set_up_is_raised(monkeypatch: pytest.MonkeyPatch) -> N
 class DeadShard:
     """A shard that is gone for good."""
 
+    runs = 0
+
     async def start(self) -> None:
         if self.runs:
             raise WorkerDiedError("gone")
 
-    runs = 0
-
-    async def run(self, source: str, epoch: int) -> None:
+    async def run(self, source: str) -> None:
         self.runs += 1
+        raise WorkerDiedError("gone")
+
+    def load(self) -> ShardLoad:
         raise WorkerDiedError("gone")
 
 
 def test_a_dead_shard_takes_no_source_from_a_healthy_one(monkeypatch: pytest.MonkeyPatch) -> None:
     quick(monkeypatch)
     journal, recorder, dead = Journal(), Recorder(), DeadShard()
-    handles = [DirectHandle(dead), DirectHandle(FakeShard(journal, lambda source, n: None))]
     sources = [f"s{n}" for n in range(16)]
-    asyncio.run(driver.drive(Config(), sources, handles, DirectHandle(journal), 2, recorder))
+    conduct([dead, FakeShard(journal, lambda source, n: None)], sources, journal, recorder)
     assert all(of(recorder.told, source)[-1] == "finished" for source in sources)
     assert dead.runs == 2  # one a slot
 
 
-def test_without_a_shard_left_every_source_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_shard_left_the_sources_are_still_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     quick(monkeypatch)
     journal, recorder = Journal(), Recorder()
-    asyncio.run(
-        driver.drive(Config(), ["a", "b", "c"], [DirectHandle(DeadShard())], DirectHandle(journal), 1, recorder)
-    )
-    assert sorted(recorder.told) == [(source, "worker-died after 0") for source in "abc"]
+    with pytest.raises(StreammmError, match="no shard is left; 3 sources are still to do"):
+        conduct([DeadShard()], ["a", "b", "c"], journal, recorder, slots=1)
+    assert recorder.told == []
+    assert set(journal.register(["a", "b", "c"]).values()) == {TODO}
 
 
-def test_a_sink_that_cannot_write_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+class FakeSink:
+    """Keeps what it is given; fails or stalls as it is told."""
+
+    def __init__(self, trouble: Callable[[], object] = lambda: None) -> None:
+        self.got: list[tuple[str, int | None]] = []
+        self.trouble = trouble
+        self.is_closed = False
+
+    def start(self, position: int, mark: Any) -> int:
+        del self.got[mark or 0 :]
+        return position
+
+    def write(self, entries: Sequence[Entry]) -> int:
+        self.got += [(e.source, e.segment) for e in entries]
+        self.trouble()
+        return len(self.got)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_sink_that_cannot_write_ends_the_run_and_goes_on_in_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     quick(monkeypatch)
-    journal, recorder = Journal(), Recorder()
+    journal = Journal(f"sqlite:///{tmp_path}/journal.sqlite")
+    sources = ["a", "b"]
 
-    def full(rows: list) -> None:
+    def full() -> None:
         raise OSError(28, "No space left on device")
 
-    recorder.rows = full
-    handles = [DirectHandle(FakeShard(journal, lambda source, n: None))]
+    sink = FakeSink(full)
     with pytest.raises(OSError, match="No space left"):
-        asyncio.run(driver.drive(Config(), ["a", "b"], handles, DirectHandle(journal), 1, recorder))
+        conduct([FakeShard(journal, lambda source, n: None)], sources, journal, Recorder(), sinks={"s": sink})
+    sink.trouble = lambda: None
+    conduct([FakeShard(journal, lambda source, n: None)], sources, journal, Recorder(), sinks={"s": sink})
+    assert sorted(sink.got) == [(source, n) for source in sources for n in range(5)]
+    assert sink.is_closed
+
+
+def test_listing_goes_only_so_far_ahead_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(monkeypatch)
+    journal, recorder = Journal(), Recorder()
+    listed = 0
+    most = 0
+
+    def sources() -> Iterator[str]:
+        nonlocal listed
+        for n in range(10_000):
+            listed += 1
+            yield f"s{n}"
+
+    class Shard(FakeShard):
+        async def run(self, source: str) -> SourceReport | None:
+            nonlocal most
+            most = max(most, listed - len(self.epochs))
+            self.epochs.append((source, 0))
+            await asyncio.sleep(0)
+            return Cursor().report(source)
+
+    shard = Shard(journal, lambda source, n: None)
+    made = conduct([shard], sources(), journal, recorder, slots=4)
+    assert len(shard.epochs) == made.progress.num_done == listed == 10_000
+    assert most < 4096 + 2 * 256
+    assert shard.epochs[0] == ("s0", 0)
+
+
+def test_a_run_that_is_stopped_goes_on_later_with_the_same_rows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    quick(monkeypatch)
+    journal = Journal(f"sqlite:///{tmp_path}/journal.sqlite")
+    recorder, sink = Recorder(), FakeSink()
+    sources = [f"s{n}" for n in range(9)]
+    stop = asyncio.Event()
+    shard = FakeShard(journal, lambda source, n: stop.set() if (source, n) == ("s4", 2) else None)
+    conduct([shard], sources, journal, recorder, sinks={"s": sink}, stop=stop)
+    num_before = len(sink.got)
+    assert 0 < num_before < 45
+    again = Recorder()
+    made = conduct([FakeShard(journal, lambda source, n: None)], sources, journal, again, sinks={"s": sink})
+    assert sorted(sink.got) == [(source, n) for source in sources for n in range(5)]
+    assert made.progress.num_done_before == sum(what == "finished" for _, what in recorder.told)
+    assert len([1 for _, what in again.told if isinstance(what, int)]) == 45 - num_before
+
+
+def test_a_run_says_how_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(monkeypatch)
+    journal, recorder = Journal(), Recorder()
+    conduct([FakeShard(journal, lambda source, n: None)], ["a", "b"], journal, recorder)
+    last = recorder.snapshots[-1]
+    assert (last["num_listed"], last["is_listed"], last["num_done"], last["num_rows"]) == (2, True, 2, 10)
+    assert last["media_seconds"] == 20.0
+    assert journal.meta("progress") == json.loads(json.dumps(last))
 
 
 @pytest.mark.parametrize(

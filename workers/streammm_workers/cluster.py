@@ -7,21 +7,25 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray import exceptions
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from streammm.build import num_decoders
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.journal import Journal
-from streammm_workers.driver import Observer, drive, slots
-from streammm_workers.handle import FOLLOW, ActorHandle, Handle, ThreadHandle
+from streammm_workers.driver import Driver, Observer, Plan
+from streammm_workers.engine import slots
+from streammm_workers.handle import FOLLOW, ActorHandle, Handle, Spawn, ThreadHandle
 from streammm_workers.shard import Shard
+
+_LOOK_FOR_NODES_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class ActorSpawn:
     """Makes the stages of a shard: as actors beside it, in its placement group, and its encoders as configured.
 
     Ray starts a stage that dies anew. A decode stage has forgotten its readings then and its shard opens them again;
-    an encode stage remembers nothing, so Ray may repeat its calls and answer them in any order.
+    an encode stage remembers nothing and may answer in any order, and its batcher repeats what was lost.
     """
 
     encoders_as_actors: bool
@@ -40,14 +44,19 @@ class ActorSpawn:
             return ThreadHandle(kind, make, *args)
         options: dict[str, Any] = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": 0}
         if kind.startswith("encode"):
-            options |= {"num_cpus": 0, "max_task_retries": 2, "allow_out_of_order_execution": True}
+            options |= {"num_cpus": 0, "allow_out_of_order_execution": True}
         if kind in ("encode-video", "encode-audio"):
             options["num_gpus"] = self.gpus_per_encoder
         return ActorHandle(ray.remote(make).options(**options).remote(*args))
 
 
-async def run(config: Config, sources: Sequence[str], observer: Observer, address: str) -> None:
-    """Does all sources on the cluster at ``address``; ``local`` starts one on this machine and ends it afterwards.
+async def run(
+    config: Config, plan: Plan, journal_arguments: Sequence[str], observer: Observer, num_sources: int, address: str
+) -> None:
+    """Does a plan on the cluster at ``address``; ``local`` starts one on this machine and ends it afterwards.
+
+    Work begins with the first shard that finds room. Others join as the cluster has room for them: a node that is
+    added while the run goes on gets work, and the shards of one that goes are made anew where there is room.
 
     Raises:
         ConfigError: there is no cluster at the address, or it has no room for the workers.
@@ -55,15 +64,38 @@ async def run(config: Config, sources: Sequence[str], observer: Observer, addres
     _connect(address)
     groups: list[PlacementGroup] = []
     try:
-        timeout_seconds = config.ray.start_timeout_seconds
-        layout = _lay_out(config, await _nodes(timeout_seconds), len(sources))
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        journal = ActorHandle(ray.remote(Journal).options(num_cpus=0, scheduling_strategy=here).remote())
+        options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+        # Not in memory if it may have to start anew; commits may be repeated, they are fenced and add nothing twice.
+        if not journal_arguments:
+            options |= {"max_restarts": 0, "max_task_retries": 0}
+        journal = ray.remote(Journal).options(**options).remote(*journal_arguments)
+        timeout_seconds = config.ray.start_timeout_seconds
+        layout = _lay_out(config, await _nodes(timeout_seconds), num_sources)
         bundle = {"CPU": layout.decoders} | ({"GPU": layout.gpus} if layout.gpus else {})
+        files = slots(config, layout.decoders)
         groups = [placement_group([bundle], strategy="STRICT_PACK") for _ in range(layout.num_shards)]
-        await _wait_for_room(groups, bundle, timeout_seconds)
-        shards = [_make_shard(config, group, journal, layout) for group in groups]
-        await drive(config, sources, shards, journal, slots(config, layout.decoders, sources), observer)
+        placed = await _wait_for_room(groups, bundle, timeout_seconds)
+        waiting = [group for group in groups if group not in placed]
+        shards = [(_make_shard(config, group, journal, layout), files) for group in placed]
+        driver = Driver(config, plan, ActorHandle(journal), observer)
+
+        async def grow() -> None:
+            """Gives work to groups that find room later, and asks for one more group for each node that joins."""
+            known = {node["NodeID"] for node in _alive()}
+            while True:
+                for node in _alive():
+                    if node["NodeID"] not in known and config.ray.shards is None:
+                        known.add(node["NodeID"])
+                        waiting.append(placement_group([bundle], strategy="STRICT_PACK"))
+                        groups.append(waiting[-1])
+                for group in list(waiting):
+                    if _is_placed(group):
+                        waiting.remove(group)
+                        await driver.add(_make_shard(config, group, journal, layout), files)
+                await asyncio.sleep(_LOOK_FOR_NODES_SECONDS)
+
+        await driver.run(shards, [grow])
     finally:
         for group in groups:
             remove_placement_group(group)
@@ -117,37 +149,60 @@ def _lay_out(config: Config, nodes: Sequence[dict[str, float]], num_sources: int
     return _Layout(num_shards, num_decoders(config, -(-num_sources // num_shards), cores), gpus)
 
 
+def _alive() -> list[dict[str, Any]]:
+    """The nodes that can work."""
+    found = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in found if node["Alive"] and node["Resources"].get("CPU")]
+
+
 async def _nodes(seconds: float) -> list[dict[str, float]]:
     """The resources of every node that can work; waits for the first to join."""
     try:
         async with asyncio.timeout(seconds):
-            while True:
-                found = ray.nodes()  # type: ignore[no-untyped-call]
-                if nodes := [n["Resources"] for n in found if n["Alive"] and n["Resources"].get("CPU")]:
-                    return nodes
+            while not (nodes := _alive()):
                 await asyncio.sleep(1.0)
     except TimeoutError:
         raise ConfigError(f"no node of the cluster has a CPU to work with after {seconds:g} s") from None
+    return [node["Resources"] for node in nodes]
 
 
-async def _wait_for_room(groups: Sequence[PlacementGroup], bundle: dict[str, float], seconds: float) -> None:
-    try:
+def _is_placed(group: PlacementGroup) -> bool:
+    return bool(placement_group_table(group)["state"] == "CREATED")
+
+
+async def _wait_for_room(
+    groups: Sequence[PlacementGroup], bundle: dict[str, float], seconds: float
+) -> list[PlacementGroup]:
+    """Waits until the first group has its place, and a moment for the others; returns those that have."""
+    placed: list[PlacementGroup] = []
+    with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            for group in groups:
-                await group.ready()
-    except TimeoutError:
+            while not (placed := [group for group in groups if _is_placed(group)]):
+                await asyncio.sleep(0.05)
+    if placed and len(placed) < len(groups):
+        await asyncio.sleep(1.0)
+        placed = [group for group in groups if _is_placed(group)]
+    if not placed:
         wanted = ", ".join(f"{amount:g} {name}" for name, amount in bundle.items())
         raise ConfigError(
-            f"the cluster has no room for {len(groups)} x ({wanted}) after {seconds:g} s; "
-            "set ray.shards or engine.decoders lower, or ray.start_timeout_seconds higher"
-        ) from None
+            f"the cluster has no room for {wanted} after {seconds:g} s; "
+            "set engine.decoders lower, or ray.start_timeout_seconds higher"
+        )
+    return placed
 
 
-def _make_shard(config: Config, group: PlacementGroup, journal: Handle, layout: _Layout) -> Handle:
+class ShardActor(Shard):
+    """A shard on Ray; takes the journal as the bare actor, since a reference inside another object may be lost."""
+
+    def __init__(self, config: Config, spawn: Spawn, journal: Any, num_decoders: int) -> None:
+        super().__init__(config, spawn, ActorHandle(journal), num_decoders)
+
+
+def _make_shard(config: Config, group: PlacementGroup, journal: Any, layout: _Layout) -> Handle:
     beside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
     as_actors = layout.gpus > 0 if config.ray.encoders == "auto" else config.ray.encoders == "actors"
     actor = (
-        ray.remote(Shard)
+        ray.remote(ShardActor)
         .options(num_cpus=0, max_restarts=-1, max_concurrency=1000, scheduling_strategy=beside)
         .remote(config, ActorSpawn(as_actors, layout.gpus / 2), journal, layout.decoders)
     )

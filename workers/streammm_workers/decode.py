@@ -5,7 +5,9 @@ Decoding itself happens in processes of its own, one a source under way, which c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from streammm.errors import StreammmError
 from streammm.media.isolated import IsolatedReader
@@ -24,7 +26,8 @@ class NotOpenError(StreammmError):
 class Chunk:
     """Consecutive segments of one source without their pictures and sound, which travel on their own.
 
-    ``is_last`` says that the source ends here. The counts are of the whole reading so far.
+    ``is_last`` says that the source ends here. The counts are of the whole reading so far. ``left_out`` says by index
+    which segments end whoever decodes them; ``busy_seconds`` is how long it took to make the chunk.
     """
 
     segments: list[Segment]
@@ -32,6 +35,8 @@ class Chunk:
     num_errors: int
     last_error: str
     num_restarts: int = 0
+    left_out: Mapping[int, str] = field(default_factory=dict)
+    busy_seconds: float = 0.0
 
 
 class DecodeWorker:
@@ -62,12 +67,21 @@ class DecodeWorker:
         """
         if (reader := self._open.get(ticket)) is None:
             raise NotOpenError(ticket)
+        started = time.monotonic()
         found: list[Segment] = []
         is_last = False
         while not found and not is_last:
             found, is_last = reader.read(num_segments)
         headers = [s.only("text") for s in found]
-        chunk = Chunk(headers, is_last, reader.num_errors, reader.last_error, reader.num_restarts)
+        chunk = Chunk(
+            headers,
+            is_last,
+            reader.num_errors,
+            reader.last_error,
+            reader.num_restarts,
+            {s.index: reader.left_out[s.index] for s in found if s.index in reader.left_out},
+            time.monotonic() - started,
+        )
         return chunk, [s.only("video") for s in found], [s.only("audio") for s in found]
 
     def close(self, ticket: str) -> None:

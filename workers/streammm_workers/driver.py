@@ -1,97 +1,224 @@
-"""The driver: deals sources out to shards, takes the rows from the journal and tells an observer what happens."""
+"""The driver: deals sources out to shards, takes what is committed to the sinks and tells an observer what happens."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from streammm.config import Config
 from streammm.errors import ConfigError, SourceError, StreammmError
+from streammm.journal import DONE, QUARANTINED, SKIPPED, TODO, Entry
 from streammm.media.address import is_address, public_name
-from streammm.types import Classification, SourceReport
-from streammm_workers.handle import Handle, WorkerDiedError
+from streammm.types import SourceReport
+from streammm_workers.handle import DirectHandle, Handle, WorkerDiedError, WorkerHungError
+from streammm_workers.metrics import Progress, Rates, ShardLoad, total
 
 _READ_SECONDS = 0.25
-"""How often rows are taken from the journal."""
+"""How often sinks look into the journal."""
+
+_READ_ENTRIES = 1000
+_LISTED_AT_ONCE = 256
+_MAX_LISTED = 4096
+"""So many sources are listed ahead of those that are being worked on."""
+
+_LOOK_SECONDS = 1.0
+"""How often the shards are asked how they are."""
 
 
 class Observer(Protocol):
-    """What a run tells: to files, to a terminal, to a program."""
+    """Who a run is told to: a terminal, a program."""
 
-    def rows(self, rows: Sequence[Classification]) -> None:
-        """Rows, as they are made; in order within each source."""
+    def entries(self, entries: Sequence[Entry]) -> None:
+        """Rows and what was given up, as they are committed; in order within each source."""
 
     def finished(self, report: SourceReport) -> None:
         """A source has ended, all its rows were told before."""
 
-    def failed(self, error: SourceError, num_rows: int) -> None:
-        """A source was given up after so many rows."""
+    def failed(self, error: SourceError) -> None:
+        """A source was given up."""
+
+    def skipped(self, source: str, reason: str, detail: str) -> None:
+        """A source was left out on purpose."""
+
+    def progress(self, snapshot: dict[str, Any]) -> None:
+        """How the run stands, about once a second; see `metrics.Rates`."""
 
 
-def slots(config: Config, decoders: int, sources: Sequence[str]) -> int:
-    """Sources a shard works on at once: some files, and all addresses, since a live stream waits for nobody."""
-    files = config.engine.sources_in_flight or 2 * decoders
-    return files + sum(map(is_address, sources))
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, and what with it.
 
-
-async def drive(
-    config: Config,
-    sources: Sequence[str],
-    shards: Sequence[Handle],
-    journal: Handle,
-    num_slots: int,
-    observer: Observer,
-) -> None:
-    """Lets shards take sources as they have room, until all are done or given up.
-
-    Raises:
-        ConfigError: the set-up cannot work.
-        OSError: the observer could not write.
+    Args:
+        sources: what to do, each a source or a `Skipped` one; read as far as there is room.
+        begin: called once the set-up is known to work, before anything is changed.
+        sinks: stages with the methods of `sinks.base.Sink`, by name.
+        stop: set to let the run come to a stop.
     """
-    run = _Run(config, sources, journal, observer)
-    try:
-        async with asyncio.TaskGroup() as group:
-            teller = group.create_task(run.keep_telling())
-            async with asyncio.TaskGroup() as takers:
-                for shard in shards:
-                    takers.create_task(run.start(shard))
-                    for _ in range(num_slots):
-                        takers.create_task(run.take(shard))
-            teller.cancel()
-    except* (StreammmError, OSError) as errors:
-        raise _first(errors) from None
-    finally:
-        await run.tell_rows()
-    run.give_up_the_rest()
+
+    sources: Iterator[Any]
+    begin: Callable[[], object]
+    sinks: dict[str, Handle]
+    stop: asyncio.Event
 
 
-class _Run:
-    """The state of a run: what is to do, what is under way, what was told."""
+class Driver:
+    """One run. Shards may be added at any time, and may go."""
 
-    def __init__(self, config: Config, sources: Sequence[str], journal: Handle, observer: Observer) -> None:
-        self._max_attempts = config.engine.max_attempts
+    def __init__(self, config: Config, plan: Plan, journal: Handle, observer: Observer) -> None:
+        self._config = config
+        self._plan = plan
         self._journal = journal
         self._observer = observer
-        self._todo = deque(sorted(sources, key=is_address, reverse=True))
+        self._sinks = {**plan.sinks, "observer": DirectHandle(_Told(self))}
+        self._positions: dict[str, int] = {}
+        self._deliveries: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in self._sinks}
+        self._todo: deque[str] = deque()
         self._num_under_way = 0
         self._changed = asyncio.Condition()
-        self._epochs = itertools.count()
-        self._num_rows = {public_name(source): 0 for source in sources}
-        self._deaths: dict[str, tuple[int, int]] = {}
+        self._seen: set[str] = set()
+        self._deaths: Counter[str] = Counter()
+        self._group: asyncio.TaskGroup | None = None
+        self._shards: dict[Handle, ShardLoad] = {}
+        self._hung: set[Handle] = set()
+        self._takers: set[asyncio.Task[None]] = set()
+        self._has_begun = asyncio.Event()
+        self.progress = Progress()
 
-    async def start(self, shard: Handle) -> None:
-        """Loads a shard; whatever keeps it from loading is a mistake in the set-up."""
+    async def run(self, shards: Sequence[tuple[Handle, int]], others: Sequence[Callable[[], Any]] = ()) -> None:
+        """Does everything that is listed, with these shards and those that are added; returns when all is told.
+
+        Args:
+            shards: each with the number of files that it works on at once.
+            others: coroutines that run beside, such as one that watches for new nodes.
+
+        Raises:
+            ConfigError: the set-up cannot work.
+            StreammmError, OSError: the journal or a sink could not be written, or no shard is left; what is not done
+            then is still to do.
+        """
         try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await self._start([shard for shard, _ in shards])
+                beside = [group.create_task(other()) for other in others]
+                beside.append(group.create_task(self._stop_when_asked()))
+                beside.append(group.create_task(self._keep_looking()))
+                beside += [group.create_task(self._keep_delivering(name)) for name in self._sinks]
+                group.create_task(self._list())
+                for shard, slots in shards:
+                    self._add_takers(shard, slots)
+                await self._all_ended()
+                for task in beside:
+                    task.cancel()
+        except* (StreammmError, OSError) as errors:
+            raise _first(errors) from None
+        await self._end()
+
+    async def add(self, shard: Handle, slots: int) -> None:
+        """Gives a new shard work as well, once it has loaded."""
+        with suppress(WorkerDiedError):
             await shard.call("start")
+            self._shards[shard] = ShardLoad({}, 0)
+            self._add_takers(shard, slots)
+
+    @property
+    def is_stopping(self) -> bool:
+        """True once the run was asked to come to a stop."""
+        return self._plan.stop.is_set()
+
+    async def _start(self, shards: Sequence[Handle]) -> None:
+        """Loads the shards; whatever keeps them from loading is a mistake in the set-up."""
+        try:
+            await asyncio.gather(*(shard.call("start") for shard in shards))
         except ConfigError:
             raise
         except Exception as error:
             raise ConfigError(f"the engine cannot start: {type(error).__name__}: {error}") from error
+        await asyncio.to_thread(self._plan.begin)
+        for shard in shards:
+            self._shards[shard] = ShardLoad({}, 0)
+        for name, sink in self._sinks.items():
+            position, mark = await self._journal.call("sink", name)
+            self._positions[name] = await sink.call("start", position, mark)
+        self._has_begun.set()
 
-    async def take(self, shard: Handle) -> None:
+    def _add_takers(self, shard: Handle, slots: int) -> None:
+        assert self._group is not None
+        for _ in range(slots):
+            task = self._group.create_task(self._take(shard))
+            self._takers.add(task)
+            task.add_done_callback(self._takers.discard)
+
+    async def _all_ended(self) -> None:
+        """Waits until everything is listed and done, or nobody is left to do it."""
+        while True:
+            await asyncio.sleep(0)
+            if self._takers:
+                await asyncio.wait(set(self._takers), return_when=asyncio.FIRST_COMPLETED)
+            elif self.is_stopping or (self.progress.is_listed and not self._todo):
+                return
+            elif self.progress.is_listed and not self._shards:
+                raise StreammmError(f"no shard is left; {len(self._todo)} sources are still to do")
+            else:
+                await asyncio.sleep(_READ_SECONDS)
+
+    # sources
+
+    async def _list(self) -> None:
+        """Lists sources, a few hundred ahead of those that are worked on."""
+        try:
+            while not self.is_stopping:
+                found = await asyncio.to_thread(lambda: list(itertools.islice(self._plan.sources, _LISTED_AT_ONCE)))
+                if not found:
+                    break
+                await self._register(found)
+                async with self._changed:
+                    await self._changed.wait_for(lambda: len(self._todo) < _MAX_LISTED or self.is_stopping)
+        finally:
+            self.progress.is_listed = not self.is_stopping
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _register(self, found: Sequence[Any]) -> None:
+        sources: dict[str, str] = {}
+        for item in found:
+            if isinstance(item, str):
+                name = public_name(item)
+                if name not in self._seen:  # the same file, named twice
+                    self._seen.add(name)
+                    sources[name] = item
+            else:
+                await self._skip(item.source, item.reason, item.detail)
+        statuses = await self._journal.call("register", list(sources), [n for n, s in sources.items() if is_address(s)])
+        counts = Counter(statuses.values())
+        self.progress.num_listed += len(sources)
+        self.progress.num_done_before += counts[DONE] + counts[QUARANTINED]
+        self.progress.num_skipped += counts[SKIPPED]
+        async with self._changed:
+            todo = [source for name, source in sources.items() if statuses[name] == TODO]
+            live = [source for source in todo if is_address(source)]
+            self._todo.extendleft(reversed(live))  # a live stream waits for nobody
+            self._todo.extend(source for source in todo if not is_address(source))
+            self._changed.notify_all()
+        if live and self._shards:
+            shards = itertools.cycle(list(self._shards))
+            for _ in live:  # and takes no file's place
+                self._add_takers(next(shards), 1)
+
+    async def _skip(self, name: str, reason: str, detail: str) -> None:
+        await self._journal.call("skip", name, reason)
+        self.progress.num_listed += 1
+        self.progress.num_skipped += 1
+        self._observer.skipped(name, reason, detail)
+
+    async def _take(self, shard: Handle) -> None:
         """Has a shard do one source after another, as long as there are any or may be again."""
         while (source := await self._next_source()) is not None:
             died = False
@@ -105,53 +232,69 @@ class _Run:
                     self._num_under_way -= 1
                     self._changed.notify_all()
             if died and not await self._answers(shard):
+                self._shards.pop(shard, None)
                 return
 
     async def _next_source(self) -> str | None:
-        """The next source; waits while another shard may still hand one back. None when all are done."""
+        """The next source; waits while more are listed or another shard may hand one back. None when all are done."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._todo or not self._num_under_way)
-            if not self._todo:
+            await self._changed.wait_for(
+                lambda: self.is_stopping or self._todo or (self.progress.is_listed and not self._num_under_way)
+            )
+            if self.is_stopping or not self._todo:
                 return None
             self._num_under_way += 1
-            return self._todo.popleft()
+            source = self._todo.popleft()
+            self._changed.notify_all()
+            return source
 
     async def _do(self, shard: Handle, source: str) -> None:
-        report: SourceReport | None = None
-        failure: SourceError | None = None
         try:
-            report = await shard.call("run", source, next(self._epochs))
+            report: SourceReport | None = await shard.call("run", source)
         except (ConfigError, WorkerDiedError):
             raise
         except SourceError as error:
-            failure = error
+            await self._give_up(error)
+        except StreammmError:  # the journal's: the run cannot go on
+            raise
         except Exception as error:  # noqa: BLE001 - one source never stops a run, not even by a bug of ours
-            failure = SourceError(public_name(source), "internal", f"{type(error).__name__}: {error}")
-        await self.tell_rows()
-        if failure is not None:
-            self._observer.failed(failure, self._num_rows[public_name(source)])
-        elif report is not None:
-            self._observer.finished(report)
-        await self._journal.call("finish", public_name(source))
+            await self._give_up(SourceError(public_name(source), "internal", f"{type(error).__name__}: {error}"))
+        else:
+            if report is not None:
+                await self._deliver("observer")
+                self.progress.num_done += 1
+                self._observer.finished(report)
+
+    async def _give_up(self, error: SourceError) -> None:
+        if error.reason == "filtered":
+            await self._journal.call("skip", error.source, error.reason)
+            self.progress.num_skipped += 1
+            self._observer.skipped(error.source, error.reason, error.detail)
+            return
+        await self._journal.call("quarantine", error)
+        await self._deliver("observer")
+        self.progress.num_quarantined += 1
+        quarantined = self.progress.quarantined
+        quarantined[error.reason] = quarantined.get(error.reason, 0) + 1
+        self._observer.failed(error)
 
     async def _note_death(self, source: str, error: WorkerDiedError) -> None:
         """Puts the source back, or gives it up after too many deaths without a row between them."""
-        await self.tell_rows()
-        deaths, rows_then = self._deaths.get(source, (0, 0))
-        num_rows = self._num_rows[public_name(source)]
-        deaths = 1 if num_rows > rows_then else deaths + 1
-        self._deaths[source] = deaths, num_rows
-        if deaths < self._max_attempts:
+        await self._deliver("observer")  # rows of it take its deaths back
+        self._deaths[public_name(source)] += 1
+        self.progress.num_requeued += 1
+        if (deaths := self._deaths[public_name(source)]) < self._config.engine.max_attempts or self.is_stopping:
             self._todo.append(source)
             return
         detail = f"workers died on it {deaths} times in a row: {error}"
-        self._observer.failed(SourceError(public_name(source), "worker-died", detail), num_rows)
-        await self._journal.call("finish", public_name(source))
+        await self._give_up(SourceError(public_name(source), "worker-died", detail))
 
     async def _answers(self, shard: Handle) -> bool:
         """Waits until a shard on which a worker died, or which died itself, is ready again; False if it stays away."""
-        for attempt in range(self._max_attempts):
+        for attempt in range(self._config.engine.max_attempts):
             await asyncio.sleep(min(30.0, 0.5 * 2**attempt))
+            if self.is_stopping:
+                return False
             try:
                 await shard.call("start")
             except WorkerDiedError:
@@ -159,26 +302,85 @@ class _Run:
             return True
         return False
 
-    async def keep_telling(self) -> None:
-        """Takes rows from the journal to the observer."""
+    # sinks
+
+    async def _keep_delivering(self, name: str) -> None:
         while True:
             await asyncio.sleep(_READ_SECONDS)
-            await self.tell_rows()
+            await self._deliver(name)
 
-    async def tell_rows(self) -> None:
-        """Tells the rows that were committed since the last time."""
-        rows = await self._journal.call("read")
-        for row in rows:
-            self._num_rows[row.source] += 1
-        if rows:
-            self._observer.rows(rows)
+    async def _deliver(self, name: str) -> None:
+        """Takes to a sink what was committed since the last time."""
+        async with self._deliveries[name]:
+            while entries := await self._journal.call("read", self._positions[name], _READ_ENTRIES):
+                mark = await self._sinks[name].call("write", entries)
+                self._positions[name] = entries[-1].position
+                await self._journal.call("advance", name, self._positions[name], mark)
 
-    def give_up_the_rest(self) -> None:
-        """Says of the sources that no shard was left for that they were not done."""
-        for source in self._todo:
-            name = public_name(source)
-            error = SourceError(name, "worker-died", "no shard was left to do it")
-            self._observer.failed(error, self._num_rows[name])
+    async def _end(self) -> None:
+        for name, sink in self._sinks.items():
+            await self._deliver(name)
+            await sink.call("close")
+        await self._look()
+
+    # how it goes
+
+    async def _stop_when_asked(self) -> None:
+        await self._plan.stop.wait()
+        async with self._changed:
+            self._changed.notify_all()
+        for shard in list(self._shards):
+            with suppress(WorkerDiedError):
+                await shard.call("drain")
+
+    async def _keep_looking(self) -> None:
+        rates = Rates()
+        while True:
+            started = time.monotonic()
+            await self._look(rates)
+            await asyncio.sleep(max(0.0, _LOOK_SECONDS - (time.monotonic() - started)))
+
+    async def _look(self, rates: Rates | None = None) -> None:
+        """Asks all shards how they are, replaces one that does not answer, and tells the observer and the journal."""
+
+        async def ask(shard: Handle) -> None:
+            with suppress(WorkerHungError, WorkerDiedError):
+                self._shards[shard] = await shard.call("load", limit_seconds=self._config.engine.hang_seconds)
+
+        await asyncio.gather(*(ask(shard) for shard in list(self._shards)))
+        self.progress.num_shards = len(self._shards)
+        self.progress.load = total(self._shards.values())
+        last = max(self._positions.values(), default=0)
+        self.progress.sinks_behind = {n: last - at for n, at in self._positions.items() if n != "observer"}
+        snapshot = (rates or Rates()).snapshot(self.progress)
+        await self._journal.call("put_meta", "progress", snapshot)
+        self._observer.progress(snapshot)
+
+
+class _Told:
+    """The observer as a sink: it is told everything once, and counted by."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def start(self, position: int, mark: Any) -> int:
+        return position
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        driver = self._driver
+        progress = driver.progress
+        for entry in entries:
+            if entry.kind == "row":
+                row = json.loads(entry.text)
+                progress.num_rows += 1
+                progress.media_seconds += row["end_seconds"] - row["start_seconds"]
+                if "live" in row:
+                    progress.lag_seconds[entry.source] = row["live"]["lag_seconds"]
+                driver._deaths.pop(entry.source, None)
+        driver._observer.entries(entries)
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 def _first(errors: BaseExceptionGroup[StreammmError | OSError]) -> BaseException:

@@ -9,7 +9,7 @@ import numpy as np
 from streammm.build import make_encoder, make_vocabulary
 from streammm.config import Config
 from streammm.encoders.base import Encoder
-from streammm.encoders.isolation import Encoded, encode_isolated
+from streammm.encoders.isolation import Encoded, encode_isolated, failed
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.types import Modality, Segment
 
@@ -40,6 +40,14 @@ class EncodeWorker:
         encoded = encode_isolated(self._encoder, [segment for chunk in chunks for segment in chunk])
         ends = np.cumsum([len(chunk) for chunk in chunks]).tolist()
         return [encoded[end - len(chunk) : end] for chunk, end in zip(chunks, ends, strict=True)]
+
+    def encode_one(self, chunk: list[Segment], position: int) -> Encoded:
+        """Encodes one segment of a chunk alone."""
+        return encode_isolated(self._encoder, chunk[position : position + 1])
+
+    def give_up(self, reason: str) -> Encoded:
+        """What stands for a segment that ends whoever encodes it."""
+        return failed(self._encoder, reason)
 
     def vocabulary(self) -> Vocabulary:
         """The labels of the configuration, worded for every modality; asked of the worker that reads text."""

@@ -4,40 +4,140 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any
 
 from streammm.build import num_decoders
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.journal import Journal
-from streammm_workers.driver import Observer, drive, slots
-from streammm_workers.handle import DirectHandle, ThreadHandle
+from streammm.media.address import is_address
+from streammm.sinks.base import Sink
+from streammm_workers.driver import Driver, Observer, Plan
+from streammm_workers.handle import DirectHandle, Handle, ThreadHandle
 from streammm_workers.shard import Shard
 
+_PEEK = 64
+"""So many sources are looked at before the work is laid out."""
 
-def run(config: Config, sources: Sequence[str], observer: Observer, ray_address: str | None = None) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run's journal is, and who reads it.
+
+    Args:
+        journal: arguments of `Journal`; by default it is in memory.
+        sinks: who is given what is committed.
+        begin: called once the set-up is known to work, before anything is written.
+    """
+
+    journal: tuple[str, ...] = ()
+    sinks: Sequence[Sink] = ()
+    begin: Callable[[], object] = field(default=lambda: None)
+
+
+def run(
+    config: Config,
+    sources: Iterable[Any],
+    observer: Observer,
+    ray_address: str | None = None,
+    place: Place | None = None,
+    on_stop: Callable[[], None] = lambda: None,
+) -> bool:
     """Does all sources: in this process, or on Ray if there is an address (``local`` starts one on this machine).
+
+    The first SIGINT or SIGTERM lets it come to a stop: what is under way is committed. The second ends it at once.
+
+    Args:
+        config: the whole configuration.
+        sources: what to do, listed as far as there is room for it; see `media.listing`.
+        observer: who is told.
+        ray_address: where Ray is; None for this process.
+        place: where what is made goes.
+        on_stop: called when it begins to come to a stop.
+
+    Returns:
+        Whether it went to its end; False if it was stopped before.
 
     Raises:
         ConfigError: the set-up cannot work; no source was given up for it.
+        KeyboardInterrupt: it was ended at once.
     """
-    if not sources:
-        return
-    if ray_address is None:
-        asyncio.run(_run_here(config, sources, observer))
-    elif "-" in sources:
+    iterator = iter(sources)
+    first = list(islice(iterator, _PEEK))
+    if not first:
+        return True
+    if ray_address is not None and "-" in first:
         raise ConfigError("standard input can only be read in this process: leave --ray out, or give an address")
-    else:
-        from streammm_workers import cluster
+    place = place or Place()
 
-        asyncio.run(cluster.run(config, sources, observer, ray_address))
+    async def main() -> bool:
+        async with _interrupts(on_stop) as stop:
+            sinks: dict[str, Handle] = {
+                sink.name: ThreadHandle("sink", lambda made: made, sink) for sink in place.sinks
+            }
+            plan = Plan(chain(first, iterator), place.begin, sinks, stop)
+            files = sum(not (isinstance(s, str) and is_address(s)) for s in first)
+            if ray_address is None:
+                await _run_here(config, plan, place, observer, files)
+            else:
+                from streammm_workers import cluster
+
+                await cluster.run(config, plan, place.journal, observer, files, ray_address)
+            return not stop.is_set()
+
+    return asyncio.run(main())
 
 
-async def _run_here(config: Config, sources: Sequence[str], observer: Observer) -> None:
-    decoders = num_decoders(config, len(sources), os.cpu_count() or 1)
-    journal = DirectHandle(Journal())
+async def _run_here(config: Config, plan: Plan, place: Place, observer: Observer, num_files: int) -> None:
+    decoders = num_decoders(config, num_files, os.cpu_count() or 1)
+    journal = ThreadHandle("journal", Journal, *place.journal)
     shard = Shard(config, ThreadHandle, journal, decoders)
     try:
-        await drive(config, sources, [DirectHandle(shard)], journal, slots(config, decoders, sources), observer)
+        await Driver(config, plan, journal, observer).run([(DirectHandle(shard), slots(config, decoders))])
     finally:
         shard.close()
+        journal.close()
+
+
+def slots(config: Config, decoders: int) -> int:
+    """Files a shard works on at once; addresses come on top, since a live stream waits for nobody."""
+    return config.engine.sources_in_flight or 2 * decoders
+
+
+@asynccontextmanager
+async def _interrupts(on_stop: Callable[[], None]) -> AsyncIterator[asyncio.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second cancels the task that is inside."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    was_cancelled = False
+
+    def interrupt() -> None:
+        nonlocal was_cancelled
+        if stop.is_set():
+            was_cancelled = True
+            task.cancel()
+        else:
+            stop.set()
+            on_stop()
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    with suppress(NotImplementedError, RuntimeError, ValueError):  # only the main thread gets signals
+        for number in signals:
+            loop.add_signal_handler(number, interrupt)
+    try:
+        yield stop
+    except asyncio.CancelledError:
+        if was_cancelled:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            for number in signals:
+                loop.remove_signal_handler(number)

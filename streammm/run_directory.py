@@ -1,0 +1,190 @@
+"""A run directory: what lies in it, who holds it, and whether a run may go on in it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from streammm.build import identity
+from streammm.config import Config, load
+from streammm.errors import ConfigError
+from streammm.journal import Journal
+from streammm.sinks.files import Files, set_aside
+
+JOURNAL_FILE = "journal.sqlite"
+
+
+def journal_url(path: Path, config: Config) -> tuple[str, str]:
+    """Where the journal of a run directory is: a URL, and the schema in databases that have some."""
+    schema = re.sub(r"[^a-z0-9]+", "_", path.resolve().name.lower()).strip("_")
+    return config.output.journal or f"sqlite:///{path / JOURNAL_FILE}", f"streammm_{schema}"
+
+
+class RunDirectory:
+    """Holds a run directory for this process: one run at a time works in it.
+
+    Nothing in it is changed before `begin`.
+
+    Args:
+        path: the directory; made if it is not there.
+        config: what is to be run in it.
+        fresh: start anew, whatever is there.
+
+    Raises:
+        ConfigError: it cannot be written, another process works in it, or what it holds was made with other settings.
+    """
+
+    def __init__(self, path: Path, config: Config, fresh: bool = False) -> None:
+        self.path = path
+        self.results = path / "results.jsonl"
+        self.owner = secrets.token_hex(8)
+        self.url, self.schema = journal_url(path, config)
+        self._config = config
+        self._fresh = fresh
+        self._identity = identity(config)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass  # what cannot be written is said now, not after hours
+            self._lock = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise ConfigError(f"cannot write to {path}: {error.strerror or error}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.is_resumed = not fresh and self._check_identity()
+        except BlockingIOError:
+            os.close(self._lock)
+            raise ConfigError(f"another run works in {path}; streammm status {path} shows it") from None
+        except ConfigError:
+            os.close(self._lock)
+            raise
+
+    def begin(self, sources: Sequence[str] = (), retry_quarantined: bool = False) -> int:
+        """Takes the directory and its journal over.
+
+        Args:
+            sources: what the user named, to go on with when nothing is named.
+            retry_quarantined: do again what was given up.
+
+        Returns:
+            How many sources that were given up will be tried again.
+        """
+        journal = Journal(self.url, self.schema, self.owner)
+        try:
+            if not self.is_resumed:
+                journal.clear()
+                for name in ("results.jsonl", "quarantine.jsonl", "config.yaml"):
+                    set_aside(self.path / name)
+            journal.own()
+            journal.put_meta("identity", self._identity)
+            if sources:
+                journal.put_meta("sources", list(sources))
+            num_retried = 0
+            if retry_quarantined and (num_retried := journal.retry_quarantined()):
+                (self.path / "quarantine.jsonl").unlink(missing_ok=True)
+                self.results.unlink(missing_ok=True)  # both are written anew from the journal
+        finally:
+            journal.close()
+        (self.path / "config.yaml").write_text(self._config.to_yaml(), encoding="utf-8")
+        return num_retried
+
+    def files(self) -> Files:
+        """The sink that writes this directory's files."""
+        return Files(self.results, self.path / "quarantine.jsonl")
+
+    def close(self) -> None:
+        """Lets others work in it."""
+        os.close(self._lock)
+
+    def _check_identity(self) -> bool:
+        """Whether there is a run to go on with; one that was made otherwise must not be mixed with ours."""
+        if self._config.output.journal is None and not (self.path / JOURNAL_FILE).exists():
+            return False
+        journal = Journal(self.url, self.schema)
+        try:
+            before = journal.meta("identity")
+        finally:
+            journal.close()
+        if before is None:
+            return False
+        if changes := list(_changes(before, self._identity)):
+            raise ConfigError(
+                f"{self.path} holds a run with other settings:\n  " + "\n  ".join(changes) + "\n"
+                "use them again, or --fresh to start anew, or another --out"
+            )
+        return True
+
+
+def is_held(path: Path) -> bool:
+    """Whether a run works in a directory now, on this machine."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def earlier(path: Path) -> tuple[Config, list[str]]:
+    """The configuration and the sources of the run that a directory holds, to go on with.
+
+    Raises:
+        ConfigError: it holds none.
+    """
+    config = load(_config_file(path))
+    journal = _journal_of(path, config)
+    try:
+        sources = journal.meta("sources")
+    finally:
+        journal.close()
+    if not sources:
+        raise ConfigError(f"name the sources: those of {path} are not stored, since they hold secrets or are a pipe")
+    return config, list(sources)
+
+
+def status_of(path: Path) -> dict[str, Any]:
+    """How the run in a directory stands: see `Journal.summary`; ``progress`` is what it last told of itself.
+
+    Raises:
+        ConfigError: it holds no run.
+    """
+    journal = _journal_of(path, load(_config_file(path)))
+    try:
+        return {**journal.summary(), "is_running": is_held(path), "progress": journal.meta("progress")}
+    finally:
+        journal.close()
+
+
+def _config_file(path: Path) -> Path:
+    if not (file := path / "config.yaml").exists():
+        raise ConfigError(f"{path} holds no run")
+    return file
+
+
+def _journal_of(path: Path, config: Config) -> Journal:
+    if config.output.journal is None and not (path / JOURNAL_FILE).exists():
+        raise ConfigError(f"{path} holds no journal")
+    return Journal(*journal_url(path, config))
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    found = [
+        f"{key}: was {_short(before.get(key))}, is {_short(now.get(key))}"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key)
+    ]
+    return sorted(found)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:200] + "..."
