@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -42,10 +42,17 @@ def main() -> None:
         app(_join_ray(sys.argv[1:]))
     except StreammmError as error:
         _err.print(Text.assemble(("error", "bold red"), f" {error}"), soft_wrap=True)
-        sys.exit(MISTAKE)
+        _leave(MISTAKE)
     except BrokenPipeError:  # the reader of our standard output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(OK)
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process, without waiting for threads that are still in the middle of something."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _join_ray(arguments: list[str]) -> list[str]:
@@ -185,7 +192,7 @@ def run(
         how = "stopped at once" if is_interrupted else "stopped"
         resume = "rows made so far are kept" if not is_directory else f"go on with: {_resume(place, ray)}"
         _err.print(Text.assemble((how, "bold yellow"), f" {resume}"), soft_wrap=True)
-        raise typer.Exit(INTERRUPTED)
+        _leave(INTERRUPTED)
     raise typer.Exit(SOME_FAILED if report.num_failed else OK)
 
 

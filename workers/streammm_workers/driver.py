@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,10 @@ from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.journal import DONE, QUARANTINED, SKIPPED, TODO, Entry
 from streammm.media.address import is_address, public_name
 from streammm.types import SourceReport
-from streammm_workers.handle import DirectHandle, Handle, WorkerDiedError, WorkerHungError
+from streammm_workers.handle import DirectHandle, Handle, WorkerDiedError
 from streammm_workers.metrics import Progress, Rates, ShardLoad, total
+
+_log = logging.getLogger(__name__)
 
 _READ_SECONDS = 0.25
 """How often sinks look into the journal."""
@@ -86,9 +89,9 @@ class Driver:
         self._deaths: Counter[str] = Counter()
         self._group: asyncio.TaskGroup | None = None
         self._shards: dict[Handle, ShardLoad] = {}
-        self._hung: set[Handle] = set()
+        self._asked: dict[Handle, asyncio.Task[None]] = {}
         self._takers: set[asyncio.Task[None]] = set()
-        self._has_begun = asyncio.Event()
+        self._is_over = asyncio.Event()
         self.progress = Progress()
 
     async def run(self, shards: Sequence[tuple[Handle, int]], others: Sequence[Callable[[], Any]] = ()) -> None:
@@ -110,11 +113,13 @@ class Driver:
                 beside = [group.create_task(other()) for other in others]
                 beside.append(group.create_task(self._stop_when_asked()))
                 beside.append(group.create_task(self._keep_looking()))
-                beside += [group.create_task(self._keep_delivering(name)) for name in self._sinks]
+                for name in self._sinks:
+                    group.create_task(self._keep_delivering(name))
                 group.create_task(self._list())
                 for shard, slots in shards:
                     self._add_takers(shard, slots)
                 await self._all_ended()
+                self._is_over.set()
                 for task in beside:
                     task.cancel()
         except* (StreammmError, OSError) as errors:
@@ -147,7 +152,6 @@ class Driver:
         for name, sink in self._sinks.items():
             position, mark = await self._journal.call("sink", name)
             self._positions[name] = await sink.call("start", position, mark)
-        self._has_begun.set()
 
     def _add_takers(self, shard: Handle, slots: int) -> None:
         assert self._group is not None
@@ -157,17 +161,21 @@ class Driver:
             task.add_done_callback(self._takers.discard)
 
     async def _all_ended(self) -> None:
-        """Waits until everything is listed and done, or nobody is left to do it."""
+        """Waits until everything is listed and done; not for shards that are away and may come back."""
         while True:
-            await asyncio.sleep(0)
-            if self._takers:
-                await asyncio.wait(set(self._takers), return_when=asyncio.FIRST_COMPLETED)
-            elif self.is_stopping or (self.progress.is_listed and not self._todo):
-                return
-            elif self.progress.is_listed and not self._shards:
+            async with self._changed:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await self._changed.wait_for(self._is_done)
+            if self._is_done():
+                break
+            if self.progress.is_listed and not self._takers and not self._shards:
                 raise StreammmError(f"no shard is left; {len(self._todo)} sources are still to do")
-            else:
-                await asyncio.sleep(_READ_SECONDS)
+        for task in list(self._takers):
+            task.cancel()
+
+    def _is_done(self) -> bool:
+        return not self._num_under_way and (self.is_stopping or (self.progress.is_listed and not self._todo))
 
     # sources
 
@@ -305,12 +313,17 @@ class Driver:
     # sinks
 
     async def _keep_delivering(self, name: str) -> None:
-        while True:
-            await asyncio.sleep(_READ_SECONDS)
+        while not self._is_over.is_set():
             await self._deliver(name)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_READ_SECONDS):
+                    await self._is_over.wait()
 
     async def _deliver(self, name: str) -> None:
-        """Takes to a sink what was committed since the last time."""
+        """Takes to a sink what was committed since the last time.
+
+        Must not be cancelled in a run that goes on: what was written and not noted would be written again.
+        """
         async with self._deliveries[name]:
             while entries := await self._journal.call("read", self._positions[name], _READ_ENTRIES):
                 mark = await self._sinks[name].call("write", entries)
@@ -318,10 +331,12 @@ class Driver:
                 await self._journal.call("advance", name, self._positions[name], mark)
 
     async def _end(self) -> None:
+        for task in list(self._asked.values()):
+            task.cancel()
         for name, sink in self._sinks.items():
             await self._deliver(name)
             await sink.call("close")
-        await self._look()
+        await self._tell_progress(Rates())
 
     # how it goes
 
@@ -340,21 +355,34 @@ class Driver:
             await self._look(rates)
             await asyncio.sleep(max(0.0, _LOOK_SECONDS - (time.monotonic() - started)))
 
-    async def _look(self, rates: Rates | None = None) -> None:
+    async def _look(self, rates: Rates) -> None:
         """Asks all shards how they are, replaces one that does not answer, and tells the observer and the journal."""
 
-        async def ask(shard: Handle) -> None:
-            with suppress(WorkerHungError, WorkerDiedError):
-                self._shards[shard] = await shard.call("load", limit_seconds=self._config.engine.hang_seconds)
+        for shard in self._shards:
+            if shard not in self._asked:
+                self._asked[shard] = asyncio.create_task(self._ask(shard))
+        if self._asked:
+            await asyncio.wait(list(self._asked.values()), timeout=_LOOK_SECONDS / 2)
+        await self._tell_progress(rates)
 
-        await asyncio.gather(*(ask(shard) for shard in list(self._shards)))
+    async def _tell_progress(self, rates: Rates) -> None:
         self.progress.num_shards = len(self._shards)
         self.progress.load = total(self._shards.values())
         last = max(self._positions.values(), default=0)
         self.progress.sinks_behind = {n: last - at for n, at in self._positions.items() if n != "observer"}
-        snapshot = (rates or Rates()).snapshot(self.progress)
+        snapshot = rates.snapshot(self.progress)
         await self._journal.call("put_meta", "progress", snapshot)
         self._observer.progress(snapshot)
+
+    async def _ask(self, shard: Handle) -> None:
+        try:
+            load = await shard.call("load", limit_seconds=self._config.engine.hang_seconds)
+            if shard in self._shards:
+                self._shards[shard] = load
+        except WorkerDiedError as error:  # its sources come back by themselves
+            _log.info("a shard does not say how it is: %s", error)
+        finally:
+            self._asked.pop(shard, None)
 
 
 class _Told:

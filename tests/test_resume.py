@@ -1,0 +1,184 @@
+"""A run directory: stopped, taken up again, refused with other settings, started anew; each call a process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import psutil
+import pytest
+
+from tests.conftest import MakeClip
+
+Streammm = Callable[..., "CompletedProcess[str]"]
+LABELS = ("--labels", "beep,wall")
+
+
+def rows(out: Path) -> list[tuple[str, int]]:
+    found = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert len({row["id"] for row in found}) == len(found)
+    return sorted((row["source"], row["segment"]) for row in found)
+
+
+@contextmanager
+def running(folder: Path, *arguments: object, num_rows: int = 3) -> Iterator[subprocess.Popen[str]]:
+    """A run in a process of its own, once it has made some rows."""
+    command = [sys.executable, "-c", "from streammm.cli import main; main()", "run", *map(str, arguments)]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        results = folder / "out" / "results.jsonl"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            if results.exists() and results.read_bytes().count(b"\n") > num_rows:
+                break
+            time.sleep(0.05)
+        yield process
+
+
+def test_a_run_that_is_stopped_says_how_to_go_on_and_does(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
+    for name in "ab":
+        clip(f"{name}.mp4", 120.0, rate=4)
+    with running(tmp_path, "a.mp4", "b.mp4", *LABELS, "--out", "out") as process:
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "go on with: streammm run --out out" in errors
+    assert not [child for child in psutil.wait_procs(children, timeout=20)[1] if child.status() != "zombie"]
+    before = rows(tmp_path / "out")
+    assert 3 < len(before) < 120
+    assert f"{len(before)} segments of 0 sources" in output
+
+    found = json.loads(streammm("status", "out", "--json").stdout)
+    assert (found["is_running"], found["segments"]) == (False, len(before))
+    assert found["sources"] == {"todo": 2, "done": 0, "quarantined": 0, "skipped": 0}
+
+    done = streammm("run", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert f"{120 - len(before)} segments of 2 sources" in done.stdout
+    assert rows(tmp_path / "out") == [(f"{name}.mp4", n) for name in "ab" for n in range(60)]
+    again = streammm("run", "--out", "out")
+    assert "2 sources were done before" in again.stdout
+    assert "not running  2 done, 0 to do" in streammm("status", "out").stdout
+
+
+def test_a_second_ctrl_c_stops_at_once(clip: MakeClip, tmp_path: Path) -> None:
+    clip("a.mp4", 300.0, rate=4)
+    with running(tmp_path, "a.mp4", *LABELS, "--out", "out") as process:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+
+
+def test_a_run_shows_itself_to_others_and_shuts_them_out(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
+    clip("a.mp4", 600.0, rate=4)
+    with running(tmp_path, "a.mp4", *LABELS, "--out", "out", "--metrics", "39464") as process:
+        time.sleep(2.0)
+        with urllib.request.urlopen("http://127.0.0.1:39464/metrics", timeout=10) as answer:
+            metrics = answer.read().decode()
+        shown = streammm("status", "out").stdout
+        other = streammm("run", "a.mp4", *LABELS, "--out", "out")
+        process.kill()
+    assert "running" in shown
+    assert "media seconds a second" in shown
+    assert other.returncode == 2
+    assert "another run works in out" in other.stderr
+    values = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+    assert float(values["streammm_segments_total"]) > 0
+    assert float(values['streammm_stage_segments_total{stage="decode"}']) > 0
+    assert float(values['streammm_batch_size_bucket{le="+Inf",stage="video"}']) > 0
+
+
+def test_a_run_that_is_killed_goes_on_with_each_row_once(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
+    clip("a.mp4", 240.0, rate=4)
+    with running(tmp_path, "a.mp4", *LABELS, "--out", "out") as process:
+        process.kill()
+    with (tmp_path / "out" / "results.jsonl").open("a") as file:
+        file.write('{"torn')
+    done = streammm("run", "a.mp4", *LABELS, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert rows(tmp_path / "out") == [("a.mp4", n) for n in range(120)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["--labels", "beep"], 'labels: was ["beep", "wall"], is ["beep"]'),
+        ([*LABELS, "--set", "segment.length_seconds=4"], "segment.length_seconds: was 2.0, is 4.0"),
+        ([*LABELS, "--set", "decode.mode=fast"], 'decode.mode: was "exact", is "fast"'),
+    ],
+)
+def test_other_settings_are_refused_with_the_difference(
+    streammm: Streammm, clip: MakeClip, tmp_path: Path, settings: list[str], words: str
+) -> None:
+    clip("a.mp4", 4.0)
+    assert streammm("run", "a.mp4", *LABELS, "--out", "out").returncode == 0
+    before = rows(tmp_path / "out")
+    refused = streammm("run", "a.mp4", *settings, "--out", "out")
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert "--fresh" in refused.stderr
+    assert rows(tmp_path / "out") == before
+    assert streammm("run", "a.mp4", *settings, "--out", "out", "--fresh").returncode == 0
+    assert len(list((tmp_path / "out").glob("results.2*.jsonl"))) == 1
+    free = streammm("run", "a.mp4", *settings, "--out", "out", "--set", "engine.chunk_segments=2")
+    assert free.returncode == 0, free.stderr  # how the work is spread may change
+
+
+def test_another_model_is_refused(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
+    import sqlite3
+
+    clip("a.mp4", 4.0)
+    assert streammm("run", "a.mp4", *LABELS, "--out", "out").returncode == 0
+    with sqlite3.connect(tmp_path / "out" / "journal.sqlite") as journal:
+        ((text,),) = journal.execute("SELECT value FROM meta WHERE key = 'identity'").fetchall()
+        changed = {**json.loads(text), "weights of yamnet": ["other"]}
+        journal.execute("UPDATE meta SET value = ? WHERE key = 'identity'", (json.dumps(changed),))
+    refused = streammm("run", "a.mp4", *LABELS, "--out", "out")
+    assert refused.returncode == 2
+    assert 'weights of yamnet: was ["other"]' in refused.stderr
+
+
+def test_new_sources_are_added_and_failed_ones_tried_again(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
+    clip("films/a.mp4", 4.0) if (tmp_path / "films").mkdir() is None else None
+    (tmp_path / "films" / "b.mp4").write_bytes(b"not yet" * 99)
+    assert streammm("run", "films", *LABELS, "--out", "out").returncode == 1
+    quarantine = tmp_path / "out" / "quarantine.jsonl"
+    assert json.loads(quarantine.read_text())["reason"] == "not-media"
+    clip("films/b.mp4", 4.0)
+    clip("films/c.mp4", 4.0)
+    assert streammm("run", "films", *LABELS, "--out", "out").returncode == 0
+    assert rows(tmp_path / "out") == [(f"films/{name}.mp4", n) for name in "ac" for n in range(2)]
+    assert json.loads(quarantine.read_text())["source"] == "films/b.mp4"
+    done = streammm("run", "--out", "out", "--retry-quarantined")
+    assert done.returncode == 0, done.stderr
+    assert rows(tmp_path / "out") == [(f"films/{name}.mp4", n) for name in "abc" for n in range(2)]
+    assert quarantine.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--out", "none"], "holds no run"),
+        (["run", "--out", "rows.jsonl"], "name a source"),
+        (["run", "a.mp4", "--out", "-", "--fresh"], "are for run directories"),
+        (["status", "none"], "holds no run"),
+        (["run", "a.mp4", "--metrics", "nowhere:x"], "cannot be listened on"),
+    ],
+)
+def test_a_mistake_in_the_call_is_named(streammm: Streammm, clip: MakeClip, arguments: list[str], words: str) -> None:
+    clip("a.mp4", 1.0)
+    done = streammm(*arguments)
+    assert done.returncode == 2, done.stdout
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
