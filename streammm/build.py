@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from streammm.config import Config, seconds
 from streammm.errors import ConfigError
 from streammm.media.cutting import Windows
+from streammm.media.listing import MEDIA_SUFFIXES, ListingOptions
 from streammm.media.network import NetworkOptions
 from streammm.media.options import DecodeOptions, Limits, LiveOptions
 from streammm.types import MODALITIES, Modality
@@ -42,6 +43,12 @@ def decode_options(config: Config) -> DecodeOptions:
         live=LiveOptions(**dict(config.live)),
         limits=Limits(config.decode.memory_mb * 2**20, config.decode.progress_seconds, config.decode.segment_seconds),
     )
+
+
+def listing_options(config: Config) -> ListingOptions:
+    """What is taken of directories and lists."""
+    named = config.sources.extensions
+    return ListingOptions(MEDIA_SUFFIXES if named is None else frozenset(named), config.sources.deduplicate)
 
 
 def make_encoder(config: Config, modality: Modality) -> Encoder:

@@ -89,7 +89,9 @@ def _common(
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE...", help="Files, directories, patterns, addresses (rtsp://...), - for a pipe."),
+    typer.Argument(
+        metavar="SOURCE...", help="Files, directories, patterns, @lists, addresses (rtsp://...), - for a pipe."
+    ),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")]
 Settings = Annotated[
@@ -103,7 +105,7 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE...",
-            help="Files, directories, patterns, addresses (rtsp://...), - for a pipe. Default: those of --out.",
+            help="Files, directories, patterns, @lists, addresses (rtsp://...), - for a pipe. Default: as in --out.",
         ),
     ] = None,
     labels: Annotated[
@@ -132,7 +134,8 @@ def run(
     ] = None,
 ) -> None:
     """Classify files and live streams segment by segment."""
-    from streammm.media.source import expand
+    from streammm.build import listing_options
+    from streammm.media.listing import list_sources
     from streammm.run_directory import RunDirectory, earlier
     from streammm.sinks.console import ConsoleReport
     from streammm.sinks.files import Files, Lines
@@ -151,7 +154,7 @@ def run(
     config = load(config_file, settings or (), labels=labels)
     if not is_directory and (fresh or retry_quarantined or config.output.journal):
         raise ConfigError("--fresh, --retry-quarantined and output.journal are for run directories")
-    names = expand(sources)
+    names = list_sources(sources, listing_options(config))
     if (first := next(names, None)) is None:
         raise ConfigError(f"no media files in {', '.join(sources)}")
     with ExitStack() as stack:
@@ -250,14 +253,18 @@ def probe(
     deep: Annotated[bool, typer.Option("--deep", help="Decode all of it to look for damage, not the start.")] = False,
 ) -> None:
     """Show what sources hold and what would be made of them: streams, real frame rate, damage, segments, advice."""
-    from streammm.build import decode_options
+    from streammm.build import decode_options, listing_options
+    from streammm.media.listing import Skipped, list_sources
     from streammm.media.look import probe as look
-    from streammm.media.source import expand
     from streammm.probe_table import render
 
-    options = decode_options(load(config_file, settings or ()))
+    config = load(config_file, settings or ())
+    options = decode_options(config)
     num_failed = 0
-    for name in expand(sources):
+    for name in list_sources(sources, listing_options(config)):
+        if isinstance(name, Skipped):
+            _err.print(Text.assemble(("skipped", "bold yellow"), f" {name.source}: {name.detail}"), soft_wrap=True)
+            continue
         try:
             found = look(name, options, decode_seconds=float("inf") if deep else 10.0)
         except SourceError as error:

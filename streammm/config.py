@@ -47,6 +47,22 @@ class SegmentConfig(_Section):
         return self
 
 
+class SourcesConfig(_Section):
+    """What is taken of directories and lists."""
+
+    extensions: tuple[str, ...] | None = Field(
+        None, description="Endings of the files that are taken of a directory, such as .mp4. Default: all media."
+    )
+    deduplicate: Literal["path", "content"] = Field(
+        "path", description="Which sources are the same, and done once: those of one path, or those of equal bytes."
+    )
+
+    @field_validator("extensions")
+    @classmethod
+    def _with_dots(cls, extensions: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if extensions is None else tuple("." + e.strip().lower().lstrip(".") for e in extensions)
+
+
 class DecodeConfig(_Section):
     """How media is decoded, and what it may use: each source is read in a process of its own."""
 
@@ -197,6 +213,7 @@ class Config(_Section):
     """Everything that can be set. Every key has a default; a file or --set names only what differs."""
 
     labels: tuple[str, ...] | None = Field(None, description="What to look and listen for. Default: a general list.")
+    sources: SourcesConfig = SourcesConfig()
     segment: SegmentConfig = SegmentConfig()
     decode: DecodeConfig = DecodeConfig()
     network: NetworkConfig = NetworkConfig()

@@ -166,9 +166,24 @@ def test_new_sources_are_added_and_failed_ones_tried_again(streammm: Streammm, c
     assert quarantine.read_text() == ""
 
 
+def test_what_is_left_out_is_counted_and_shown(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    clip("films/a.mp4", 2.0)
+    (tmp_path / "films" / "b.mp4").write_bytes((tmp_path / "films" / "a.mp4").read_bytes())
+    (tmp_path / "list.csv").write_text("name,path\none,films\n")
+    content = ("--set", "sources.deduplicate=content")
+    done = streammm("run", "@list.csv", *LABELS, *content, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "skipped films/b.mp4: the same as films/a.mp4" in done.stderr
+    assert "1 skipped" in done.stdout
+    assert "skipped, duplicate: 1" in streammm("status", "out").stdout
+    assert rows(tmp_path / "out") == [("films/a.mp4", 0)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["run", "@none.csv"], "none.csv cannot be read"),
         (["run", "--out", "none"], "holds no run"),
         (["run", "--out", "rows.jsonl"], "name a source"),
         (["run", "a.mp4", "--out", "-", "--fresh"], "are for run directories"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from streammm.errors import SourceError
 
@@ -25,6 +25,14 @@ _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 def is_address(source: str) -> bool:
     """True for ``scheme://...``, for ``-`` (standard input) and for a camera, ``/dev/video0``; all else is a path."""
     return source == "-" or bool(_SCHEME.match(source) or _CAMERA.match(source))
+
+
+def may_go_on(source: str) -> bool:
+    """True for a source that is likely to have no end: an address that is always live, a playlist, standard input."""
+    if not is_address(source):
+        return False
+    path = urlsplit(source).path.lower() if "://" in source else ""
+    return scheme(source) in ALWAYS_LIVE or source == "-" or path.endswith((".m3u8", ".mpd"))
 
 
 def scheme(source: str) -> str:

@@ -1,12 +1,10 @@
-"""Sources: what a user names on the command line -> files to open, and the one safe way to open them."""
+"""Files: the one safe way to open them, and the captions that lie beside them."""
 
 from __future__ import annotations
 
 import functools
-import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import av
@@ -15,13 +13,6 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from streammm.errors import SourceError
-
-MEDIA_SUFFIXES = frozenset(
-    ".3g2 .3gp .aac .ac3 .aif .aiff .amr .asf .avi .caf .dv .eac3 .f4v .flac .flv .gxf .h264 .hevc .ivf .m2ts .m2v "
-    ".m4a .m4b .m4v .mj2 .mka .mkv .mov .mp2 .mp3 .mp4 .mpe .mpeg .mpg .mts .mxf .nut .oga .ogg .ogm .ogv .opus .qt "
-    ".rm .rmvb .spx .ts .tta .vob .wav .webm .wma .wmv .wv .y4m".split()
-)
-"""A directory is searched for files with these suffixes; a file that is named is opened whatever its suffix."""
 
 SIDECAR_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 
@@ -41,27 +32,6 @@ _NESTING_FORMATS = {
     "vobsub",
 }
 """Formats that open further files or addresses named inside them; none of them is read from an untrusted file."""
-
-
-def expand(names: Iterable[str]) -> Iterator[str]:
-    """Turns files, directories (searched in depth) and glob patterns into file names, each once, in sorted order.
-
-    A name that matches nothing is passed on as it is: opening it says what is wrong with it, in its own row.
-    """
-    seen: set[str] = set()
-    for name in names:
-        for path in _matches(name):
-            if path not in seen:
-                seen.add(path)
-                yield path
-
-
-def _matches(name: str) -> list[str]:
-    if os.path.isdir(name):
-        return sorted(str(p) for p in Path(name).rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
-    if not os.path.exists(name) and glob.has_magic(name):
-        return sorted(p for p in glob.glob(name, recursive=True) if Path(p).is_file()) or [name]
-    return [name]
 
 
 def sidecars(source: str) -> list[Path]:

@@ -3,7 +3,7 @@
 import pytest
 
 from streammm.errors import SourceError
-from streammm.media.address import expand_secrets, is_address, public_name, redact, scheme
+from streammm.media.address import expand_secrets, is_address, may_go_on, public_name, redact, scheme
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,23 @@ def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(SourceError, match="CAM_TOKEN, which its address names, is not set"):
         expand_secrets("https://h/a?token=${CAM_TOKEN}")
     assert expand_secrets("${CAM_USER}.mp4") == "${CAM_USER}.mp4"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("rtsp://camera/1", True),
+        ("/dev/video0", True),
+        ("-", True),
+        ("https://host/a/live.m3u8?token=x", True),
+        ("https://host/a.mp4", False),
+        ("a.m3u8", False),
+        ("a.mp4", False),
+    ],
+)
+def test_a_source_that_may_have_no_end_is_known_by_its_name(source: str, expected: bool) -> None:
+    assert may_go_on(source) is expected
+
+
+def test_a_name_that_is_no_text_can_be_shown() -> None:
+    assert public_name(b"a\xff.mp4".decode(errors="surrogateescape")) == "a\\udcff.mp4"

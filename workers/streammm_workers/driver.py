@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from streammm.config import Config
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.journal import DONE, QUARANTINED, SKIPPED, TODO, Entry
-from streammm.media.address import is_address, public_name
+from streammm.media.address import may_go_on, public_name
 from streammm.types import SourceReport
 from streammm_workers.handle import DirectHandle, Handle, WorkerDiedError
 from streammm_workers.metrics import Progress, Rates, ShardLoad, total
@@ -86,6 +86,8 @@ class Driver:
         self._num_under_way = 0
         self._changed = asyncio.Condition()
         self._seen: set[str] = set()
+        self._live: set[str] = set()
+        self._turns = itertools.count()
         self._deaths: Counter[str] = Counter()
         self._group: asyncio.TaskGroup | None = None
         self._shards: dict[Handle, ShardLoad] = {}
@@ -204,21 +206,26 @@ class Driver:
                     sources[name] = item
             else:
                 await self._skip(item.source, item.reason, item.detail)
-        statuses = await self._journal.call("register", list(sources), [n for n, s in sources.items() if is_address(s)])
+        endless = [name for name, source in sources.items() if may_go_on(source)]
+        statuses = await self._journal.call("register", list(sources), endless)
         counts = Counter(statuses.values())
         self.progress.num_listed += len(sources)
         self.progress.num_done_before += counts[DONE] + counts[QUARANTINED]
         self.progress.num_skipped += counts[SKIPPED]
         async with self._changed:
             todo = [source for name, source in sources.items() if statuses[name] == TODO]
-            live = [source for source in todo if is_address(source)]
+            live = [source for source in todo if may_go_on(source)]
             self._todo.extendleft(reversed(live))  # a live stream waits for nobody
-            self._todo.extend(source for source in todo if not is_address(source))
+            self._todo.extend(source for source in todo if not may_go_on(source))
             self._changed.notify_all()
-        if live and self._shards:
-            shards = itertools.cycle(list(self._shards))
-            for _ in live:  # and takes no file's place
-                self._add_takers(next(shards), 1)
+        self._live |= set(map(public_name, live))
+        for _ in live:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Lets one more source be worked on: a live one takes no file's place."""
+        if self._shards:
+            self._add_takers(list(self._shards)[next(self._turns) % len(self._shards)], 1)
 
     async def _skip(self, name: str, reason: str, detail: str) -> None:
         await self._journal.call("skip", name, reason)
@@ -404,6 +411,9 @@ class _Told:
                 progress.media_seconds += row["end_seconds"] - row["start_seconds"]
                 if "live" in row:
                     progress.lag_seconds[entry.source] = row["live"]["lag_seconds"]
+                    if entry.source not in driver._live:  # it did not look like one
+                        driver._live.add(entry.source)
+                        driver._make_room()
                 driver._deaths.pop(entry.source, None)
         driver._observer.entries(entries)
 
