@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 from streammm.errors import SourceError
@@ -53,6 +54,15 @@ def limit(limits: Limits, owner_pid: int) -> None:
             sys.exit()
 
 
+def peak_bytes() -> int:
+    """The most memory this process has had. What getrusage says of it on Linux may be its parent's."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 class _Server:
     """Answers the owner's requests, one after another."""
 
@@ -69,20 +79,20 @@ class _Server:
             try:
                 getattr(self, "_do_" + request.pop("do"))(arrays, **request)
             except SourceError as error:
-                self._say(error=[error.source, error.reason, error.detail], is_decode_error=False)
+                self._answer(error=[error.source, error.reason, error.detail])
             except MemoryError:
-                self._say(error=["", "too-much-memory", "needs more memory than decode.memory_mb allows"])
+                self._answer(error=["", "too-much-memory", "needs more memory than decode.memory_mb allows"])
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a decoder throws ends its source, in words
-                self._say(error=["", "undecodable", redact(f"{type(error).__name__}: {error}")])
+                self._answer(error=["", "undecodable", redact(f"{type(error).__name__}: {error}")])
 
     def _do_open(self, arrays: list[Any], source: str, first_segment: int, pipe_fd: int | None) -> None:
         options = self._options(arrays)
         self._do_close()
         self._reader = SegmentReader(source, options, first_segment, on_progress=self._ping, pipe_fd=pipe_fd)
         self._segments = iter(self._reader)
-        self._say(is_live=self._reader.is_live)
+        self._answer(is_live=self._reader.is_live)
 
     def _do_follow(
         self, arrays: list[Any], source: str, first_segment: int, zero: float | None, patience_seconds: float
@@ -92,14 +102,14 @@ class _Server:
         self._live = LiveConnection(source, options, first_segment, zero, patience_seconds)
         while not self._live.is_open(wait_seconds=_PING_SECONDS):
             self._say(ping=True)
-        self._say(zero=self._live.zero, read_seconds=self._live.read_seconds)
+        self._answer(zero=self._live.zero, read_seconds=self._live.read_seconds)
 
     def _do_next(self, arrays: list[Any], count: int) -> None:
         if self._live is not None:
             segments, state = self._live.take(count, wait_seconds=_PING_SECONDS)
             for segment in segments:
                 self._hand_over(segment)
-            self._say(**state)
+            self._answer(**state)
             return
         assert self._reader is not None
         num_segments = 0
@@ -107,7 +117,7 @@ class _Server:
             self._hand_over(segment)
             num_segments += 1
         is_last = num_segments < count
-        self._say(is_last=is_last, num_errors=self._reader.num_errors, last_error=redact(self._reader.last_error))
+        self._answer(is_last=is_last, num_errors=self._reader.num_errors, last_error=redact(self._reader.last_error))
 
     def _do_probe(self, arrays: list[Any], source: str, **arguments: Any) -> None:
         from streammm.media.probe import probe_container
@@ -115,7 +125,7 @@ class _Server:
         arguments["captions_beside"] = tuple(arguments["captions_beside"])
         with closing(open_source(source, self._options(arrays))) as opened:
             found = probe_container(opened.container, public_name(source), is_live=opened.is_live, **arguments)
-        self._say(probe=found.to_json())
+        self._answer(probe=found.to_json())
 
     def _do_close(self, arrays: object = None) -> None:
         self._segments = iter(())
@@ -123,7 +133,7 @@ class _Server:
             self._reader.close()
             self._reader = None
         if arrays is not None:
-            self._say()
+            self._answer()
 
     def _options(self, arrays: list[Any]) -> DecodeOptions:
         """What the owner sent: trusted, and the only thing that is unpickled."""
@@ -139,6 +149,10 @@ class _Server:
         """Tells the owner now and then that reading goes on."""
         if time.monotonic() - self._last_word > _PING_SECONDS:
             self._say(ping=True)
+
+    def _answer(self, **message: Any) -> None:
+        """Ends a request; says what this process has used by now."""
+        self._say(**message, used=[time.process_time(), peak_bytes()])
 
     def _say(self, **message: Any) -> None:
         wire.send(self._owner, message)

@@ -116,7 +116,10 @@ class IsolatedReader:
 
     def _open(self) -> None:
         for attempt in range(_MAX_ATTEMPTS):
-            process = self._pool.take() if self._pipe_fd is None else DecodeProcess(self._options.limits, self._pipe_fd)
+            if self._pipe_fd is None:
+                process = self._pool.take()
+            else:
+                process = DecodeProcess(self._options.limits, self._pipe_fd, self._pool.usage)
             try:
                 answer = process.ask(
                     "open", self._options, source=self._source, first_segment=self._next, pipe_fd=self._pipe_fd

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,16 +34,27 @@ class DecoderDiedError(StreammmError):
         self.segments = list(segments)
 
 
+@dataclass(slots=True)
+class Usage:
+    """What decoding processes have used: CPU seconds of all of them, and the most memory that one of them had."""
+
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
 class DecodeProcess:
     """One decoding process; asked by one thread at a time, killed by any.
 
     Args:
         limits: what it may use.
         pipe_fd: a descriptor of this process that it inherits, for a source that is a pipe.
+        usage: what it uses is added up here.
     """
 
-    def __init__(self, limits: Limits, pipe_fd: int | None = None) -> None:
+    def __init__(self, limits: Limits, pipe_fd: int | None = None, usage: Usage | None = None) -> None:
         self._limits = limits
+        self._usage = usage or Usage()
+        self._cpu_seconds = 0.0
         self._is_killed = False
         self._socket, theirs = socket.socketpair()
         fds = [theirs.fileno(), *([] if pipe_fd is None else [pipe_fd])]
@@ -89,6 +101,7 @@ class DecodeProcess:
                     segments.append(wire.to_segment(message["segment"], arrays))
                     deadline = time.monotonic() + self._limits.segment_seconds
                 elif "ping" not in message:
+                    self._note_usage(message)
                     _raise_error(message)
                     return segments, message
                 elif time.monotonic() > deadline:
@@ -115,6 +128,15 @@ class DecodeProcess:
         """True while it can be asked."""
         return not self._is_killed and self._process.poll() is None
 
+    def _note_usage(self, answer: dict[str, Any]) -> None:
+        try:
+            cpu_seconds, peak_bytes = map(float, answer.pop("used"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise wire.ProtocolError("an answer that does not say what was used for it") from error
+        self._usage.cpu_seconds += cpu_seconds - self._cpu_seconds
+        self._usage.peak_bytes = max(self._usage.peak_bytes, int(peak_bytes))
+        self._cpu_seconds = cpu_seconds
+
     def _died(self, how: str, segments: Sequence[Segment]) -> DecoderDiedError:
         self.kill()
         return DecoderDiedError(how, segments)
@@ -140,6 +162,7 @@ class ProcessPool:
     """Hands out decoding processes and takes back those that can be used again."""
 
     def __init__(self, limits: Limits) -> None:
+        self.usage = Usage()
         self._limits = limits
         self._idle: list[DecodeProcess] = []
         self._lock = threading.Lock()
@@ -152,7 +175,7 @@ class ProcessPool:
                 process = self._idle.pop()
                 if process.is_alive:
                     return process
-        return DecodeProcess(self._limits)
+        return DecodeProcess(self._limits, usage=self.usage)
 
     def give_back(self, process: DecodeProcess) -> None:
         """Takes a process whose source is closed."""

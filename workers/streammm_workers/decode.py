@@ -27,7 +27,8 @@ class Chunk:
     """Consecutive segments of one source without their pictures and sound, which travel on their own.
 
     ``is_last`` says that the source ends here. The counts are of the whole reading so far. ``left_out`` says by index
-    which segments end whoever decodes them; ``busy_seconds`` is how long it took to make the chunk.
+    which segments end whoever decodes them. ``busy_seconds`` is how long it took to make the chunk, ``cpu_seconds``
+    what the worker's decoding processes computed since its last chunk, ``peak_bytes`` the most memory one of them had.
     """
 
     segments: list[Segment]
@@ -37,6 +38,8 @@ class Chunk:
     num_restarts: int = 0
     left_out: Mapping[int, str] = field(default_factory=dict)
     busy_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
 
 
 class DecodeWorker:
@@ -46,6 +49,7 @@ class DecodeWorker:
         self._options = options
         self._pool = ProcessPool(options.limits)
         self._open: dict[str, IsolatedReader | LiveReader] = {}
+        self._cpu_seconds_told = 0.0
 
     def open(self, ticket: str, source: str, first_segment: int) -> None:
         """Starts a reading at a segment.
@@ -73,6 +77,8 @@ class DecodeWorker:
         while not found and not is_last:
             found, is_last = reader.read(num_segments)
         headers = [s.only("text") for s in found]
+        usage = self._pool.usage
+        cpu_seconds, self._cpu_seconds_told = usage.cpu_seconds - self._cpu_seconds_told, usage.cpu_seconds
         chunk = Chunk(
             headers,
             is_last,
@@ -81,6 +87,8 @@ class DecodeWorker:
             reader.num_restarts,
             {s.index: reader.left_out[s.index] for s in found if s.index in reader.left_out},
             time.monotonic() - started,
+            cpu_seconds,
+            usage.peak_bytes,
         )
         return chunk, [s.only("video") for s in found], [s.only("audio") for s in found]
 
