@@ -62,10 +62,8 @@ def make_encoder(config: Config, modality: Modality) -> Encoder:
     name = getattr(config.encoders, modality)
     if name not in ENCODERS:
         raise ConfigError(f"encoders.{modality}: there is no encoder {name!r}; there are {', '.join(sorted(ENCODERS))}")
-    runtime = config.runtime
-    encoder: Encoder = ENCODERS[name](
-        runtime=runtime.backend, device=runtime.device, precision=runtime.precision, threads=runtime.threads
-    )
+    settings = config.runtime.model_dump()
+    encoder: Encoder = ENCODERS[name](runtime=settings.pop("backend"), **settings)
     if encoder.modality != modality:
         raise ConfigError(f"encoders.{modality}: {name} is an encoder of {encoder.modality}, not of {modality}")
     return encoder

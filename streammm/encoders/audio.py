@@ -40,10 +40,16 @@ class YamNet:
     dim = NUM_FEATURES
 
     def __init__(
-        self, *, runtime: str = "auto", device: str = "auto", precision: str = "auto", threads: int = 1
+        self,
+        *,
+        runtime: str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 1,
+        torch_compile: bool = False,
     ) -> None:
         self.classes: tuple[str, ...] = ()
-        self.placement = Placement(runtime, device, precision, threads)
+        self.placement = Placement(runtime, device, precision, threads, torch_compile)
         self._front_end = LogMel()
         self._run: Compiled | None = None
 

@@ -20,7 +20,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What runs a net, where, how exactly, and with how many threads of a CPU.
+    """What runs a net, where, how exactly, with how many threads of a CPU, and whether torch compiles it first.
 
     Raises:
         ValueError: a value that is none of the choices.
@@ -30,6 +30,7 @@ class Placement:
     device: str = "auto"
     precision: str = "auto"
     threads: int = 1
+    torch_compile: bool = False
 
     def __post_init__(self) -> None:
         if self.runtime not in get_args(Runtime):
@@ -44,8 +45,8 @@ class Placement:
     def resolved(self) -> Placement:
         """The same with every ``auto`` decided for this machine.
 
-        A GPU is taken where there is one; on a CPU, OpenVINO where it is installed. The precision is fp32 wherever
-        it is not asked for otherwise, because a shorter one changes scores.
+        A GPU is taken where there is one; on a CPU, OpenVINO where it is installed and torch is not to compile. The
+        precision is fp32 wherever it is not asked for otherwise, because a shorter one changes scores.
 
         Raises:
             ConfigError: this machine cannot do what was asked for.
@@ -53,21 +54,30 @@ class Placement:
         device = self.device
         if device == "auto":
             device = "cuda" if self.runtime != "openvino" and torch.cuda.is_available() else "cpu"
+        is_for_torch = self.torch_compile or device != "cpu" or not importlib.util.find_spec("openvino")
         on_cpu = device == "cpu"
         runtime = self.runtime
         if runtime == "auto":
-            runtime = "openvino" if on_cpu and importlib.util.find_spec("openvino") else "torch"
+            runtime = "torch" if is_for_torch else "openvino"
         precision = "fp32" if self.precision == "auto" else self.precision
 
         if not on_cpu and not _has_cuda(device):
             raise ConfigError(f"device {device} is not there: torch sees {torch.cuda.device_count()} CUDA devices")
         if not on_cpu and runtime == "openvino":
             raise ConfigError(f"runtime openvino runs on device cpu only, got {device}")
+        if self.torch_compile and runtime == "openvino":
+            raise ConfigError("torch_compile is for runtime torch, got openvino, which compiles by itself")
         if on_cpu and precision == "fp16":
             raise ConfigError("precision fp16 needs a CUDA device; on a CPU choose fp32 or bf16")
         if runtime == "openvino" and importlib.util.find_spec("openvino") is None:
             raise ConfigError("runtime openvino is not installed; run: pip install openvino, or choose torch")
         return replace(self, runtime=runtime, device=device, precision=precision)
+
+
+def devices(runtime: str, device: str) -> list[str]:
+    """The devices that a process may use at once: every GPU where nothing else is asked for, else the one that is."""
+    num_gpus = torch.cuda.device_count() if device == "auto" and runtime != "openvino" else 0
+    return [f"cuda:{n}" for n in range(num_gpus)] if num_gpus > 1 else [device]
 
 
 def _has_cuda(device: str) -> bool:

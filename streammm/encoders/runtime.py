@@ -7,6 +7,7 @@ itself. On a GPU, where that would be slow, groups are joined and cut into batch
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from streammm.encoders.openvino_cpu import compile_on_cpu
 from streammm.encoders.placement import Placement
-from streammm.errors import EncodeError
+from streammm.errors import ConfigError, EncodeError
 
 Items = npt.NDArray[Any] | Tensor
 """The items of one group, [N, ...]."""
@@ -49,7 +50,8 @@ def compile_net(
 ) -> Compiled:
     """A callable that runs a net.
 
-    On torch and a CPU this sets torch's number of threads for the whole process.
+    It has run when this returns, so that the first segment does not wait for what is set up in a first run. On torch
+    and a CPU this sets torch's number of threads for the whole process.
 
     Args:
         make_net: makes the net with its weights; not called where a converted copy of it is at hand.
@@ -66,15 +68,40 @@ def compile_net(
         return PerGroup(lambda items: run(np.ascontiguousarray(items)), placement)
     net = make_net().eval().requires_grad_(False)
     net = net.to(placement.device, _DTYPES[placement.precision]).to(memory_format=torch.channels_last)
-    if placement.device != "cpu":
-        return FixedBatches(net, placement)
-    torch.set_num_threads(placement.threads)
+    on_cpu = placement.device == "cpu"
+    if placement.torch_compile:
+        net.compile(dynamic=on_cpu or num_free_axes > 1)  # on a GPU batches have one size
+    compiled: Compiled
+    if on_cpu:
+        torch.set_num_threads(placement.threads)
+        compiled = PerGroup(functools.partial(_infer, net), placement)
+    else:
+        compiled = FixedBatches(net, placement)
+    _warm_up(compiled, example)
+    return compiled
 
-    def infer(items: Items) -> Outputs:
-        with torch.inference_mode():
-            return tuple(output.numpy() for output in _outputs(net(torch.as_tensor(items))))
 
-    return PerGroup(infer, placement)
+def take_own_stream(device: str) -> None:
+    """Gives this thread a CUDA stream of its own, so that what it runs on a GPU does not wait for other threads'."""
+    if device != "cpu":
+        torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
+
+
+def _infer(net: nn.Module, items: Items) -> Outputs:
+    with torch.inference_mode():
+        return tuple(output.numpy() for output in _outputs(net(torch.as_tensor(items))))
+
+
+def _warm_up(compiled: Compiled, example: Tensor) -> None:
+    """Runs one item and a full chunk, as arrays: compiled code is another for one than for many."""
+    one = example.numpy()
+    try:
+        compiled([one, np.repeat(one, CPU_CHUNK, axis=0)])
+    except EncodeError as error:
+        if not compiled.placement.torch_compile:
+            raise
+        why = str(error).strip().splitlines()[0]
+        raise ConfigError(f"runtime.torch_compile does not work here ({why}); it needs a C++ compiler") from error
 
 
 class PerGroup:
@@ -112,7 +139,8 @@ class FixedBatches:
             return []
         sizes = [len(group) for group in groups]
         try:
-            outputs = self._run(torch.cat([self._upload(group) for group in groups]))
+            with torch.inference_mode():
+                outputs = self._run(torch.cat([self._upload(group) for group in groups]))
         except RuntimeError as error:
             raise EncodeError(f"torch failed on {self.placement.device}: {error}") from error
         ends = np.cumsum(sizes)
@@ -125,7 +153,7 @@ class FixedBatches:
         return tensor.to(self._device, non_blocking=True)
 
     def _run(self, items: Tensor) -> Outputs:
-        with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
             batches = [_outputs(self._net(batch)) for batch in self._batches(items)]
             joined = (torch.cat(parts)[: len(items)] for parts in zip(*batches, strict=True))
             return tuple(part.cpu().numpy() for part in joined)

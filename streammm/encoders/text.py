@@ -40,9 +40,15 @@ class MiniLM:
     classes: tuple[str, ...] = ()
 
     def __init__(
-        self, *, runtime: str = "auto", device: str = "auto", precision: str = "auto", threads: int = 1
+        self,
+        *,
+        runtime: str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 1,
+        torch_compile: bool = False,
     ) -> None:
-        self.placement = Placement(runtime, device, precision, threads)
+        self.placement = Placement(runtime, device, precision, threads, torch_compile)
         self._run: Compiled | None = None
         self._tokenizer: Tokenizer | None = None
         self._recent: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from streammm.encoders.placement import Placement
-from streammm.encoders.runtime import CPU_CHUNK, FixedBatches, compile_net
+from streammm.encoders.runtime import CPU_CHUNK, FixedBatches, compile_net, take_own_stream
 from streammm.errors import ConfigError, EncodeError
 
 TORCH = Placement("torch", "cpu", "fp32")
@@ -63,6 +67,8 @@ def test_what_a_cpu_cannot_do_is_an_error() -> None:
 def test_groups_come_back_in_order_and_long_ones_are_run_in_chunks() -> None:
     net = SquareAndSum()
     run = compile_net(lambda: net, torch.zeros(1, 2), TORCH, key="test")
+    assert net.batches == [1, CPU_CHUNK]  # it has run once before the first segment
+    net.batches.clear()
     groups = [np.full((n, 2), n, np.float32) for n in (1, CPU_CHUNK + 3, 2)]
     results = run(groups)
     assert net.batches == [1, CPU_CHUNK, 3, 2]
@@ -88,3 +94,37 @@ def test_a_failure_of_the_runtime_is_an_encode_error(runtime: str) -> None:
     run = compile_net(lambda: nn.Sequential(nn.Linear(3, 2)), torch.zeros(1, 3), Placement(runtime, "cpu"), key="test")
     with pytest.raises(EncodeError, match=f"{runtime} failed"):
         run([np.zeros((1, 4), np.float32)])
+
+
+def test_a_compiled_net_gives_the_same_and_compiles_nothing_once_it_is_set_up() -> None:
+    if shutil.which("g++") is None:
+        reason = "no C++ compiler: make servers installs one"
+        (pytest.fail if os.environ.get("STREAMMM_NO_SKIP") else pytest.skip)(reason)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.Linear(4, 2))
+    groups = [np.random.default_rng(n).normal(size=(n, 3)).astype(np.float32) for n in (1, 3, CPU_CHUNK, 2)]
+    wanted = compile_net(lambda: net, torch.zeros(1, 3), TORCH, key="test")(groups)
+    run = compile_net(lambda: net, torch.zeros(1, 3), replace(TORCH, torch_compile=True), key="test")
+    with torch.compiler.set_stance("fail_on_recompile"):
+        found = run(groups)
+    for (one,), (other,) in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_compiling_that_cannot_work_is_a_mistake_in_the_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Placement(device="cpu", torch_compile=True).resolved().runtime == "torch"
+    with pytest.raises(ConfigError, match="torch_compile is for runtime torch"):
+        Placement("openvino", torch_compile=True).resolved()
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    net = nn.Sequential(nn.Linear(3, 7), nn.Tanh())
+    with pytest.raises(ConfigError, match=r"runtime.torch_compile does not work here .* needs a C\+\+ compiler"):
+        compile_net(lambda: net, torch.zeros(1, 3), replace(TORCH, torch_compile=True), key="test")
+
+
+def test_encoders_on_a_gpu_have_a_stream_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: f"a stream of {device}")
+    monkeypatch.setattr(torch.cuda, "set_stream", taken.append)
+    take_own_stream("cpu")
+    take_own_stream("cuda:1")
+    assert taken == ["a stream of cuda:1"]

@@ -10,6 +10,8 @@ from streammm.build import make_encoder, make_vocabulary
 from streammm.config import Config
 from streammm.encoders.base import Encoder
 from streammm.encoders.isolation import Encoded, encode_isolated, failed
+from streammm.encoders.placement import Placement
+from streammm.encoders.runtime import take_own_stream
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.types import Modality, Segment
 
@@ -24,6 +26,8 @@ class EncodeWorker:
     @functools.cached_property
     def _encoder(self) -> Encoder:
         encoder = make_encoder(self._config, self._modality)
+        runtime = self._config.runtime
+        take_own_stream(Placement(runtime.backend, runtime.device).resolved().device)
         encoder.setup()
         return encoder
 
