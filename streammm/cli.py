@@ -219,7 +219,7 @@ def status(
 ) -> None:
     """Show how a run stands, from any terminal, while it goes on or afterwards."""
     from streammm.run_directory import status_of
-    from streammm.sinks.progress import as_line
+    from streammm.sinks.progress import as_line, sizes_as_line
 
     found = status_of(run_directory)
     if as_json:
@@ -240,6 +240,8 @@ def status(
     for kind in ("quarantined", "skipped"):
         for reason, count in sorted(found[kind].items()):
             _out.print(f"  {kind}, {reason}: {count}", highlight=False, markup=False)
+    if found["progress"] and (sizes := sizes_as_line(found["progress"])):
+        _out.print(sizes, highlight=False, markup=False, soft_wrap=True)
     if found["is_running"] and found["progress"]:
         _out.print(as_line(found["progress"]), highlight=False, markup=False, soft_wrap=True)
 

@@ -141,6 +141,9 @@ class RuntimeConfig(_Section):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="Arithmetic; auto is fp32 on a CPU.")
     threads: Count = Field(1, description="Threads each encoder may use on a CPU.")
+    torch_compile: bool = Field(
+        False, description="Compile the nets with torch.compile at the start, which takes minutes; backend torch only."
+    )
 
 
 class FusionConfig(_Section):
@@ -179,14 +182,24 @@ class EngineConfig(_Section):
     """How the work is spread; the defaults fit one machine, and the rows do not depend on it."""
 
     decoders: Count | None = Field(
-        None, description="Decode workers per shard. Default: one a core, at most one a source."
+        None,
+        description="Decode workers per shard. Default: one a core, at most one a source, and more where cores are "
+        "found idle in the first seconds because sources are slow to come.",
     )
     sources_in_flight: Count | None = Field(
         None, description="Sources a shard works on at once. Default: two a decoder."
     )
     chunk_segments: Count = Field(8, description="Segments a decode worker hands over at once; the first are fewer.")
-    chunks_in_flight: Count = Field(3, description="Chunks of one source that may be under way: what bounds memory.")
-    batch_segments: Count = Field(16, description="Segments, of any sources, that an encoder is given at once.")
+    chunks_in_flight: Count | None = Field(
+        None,
+        description="Chunks of one source that may be under way: what bounds memory. Default: 3, up to 6 where "
+        "readers are found to wait for them.",
+    )
+    batch_segments: Count | None = Field(
+        None,
+        description="Segments, of any sources, that an encoder is given at once. Default: 16, more where that is found "
+        "to cost less a segment.",
+    )
     max_attempts: Count = Field(
         3, description="How often in a row a worker may die on a source before it is quarantined."
     )

@@ -30,6 +30,11 @@ def as_line(snapshot: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, (_sources(snapshot), _made(snapshot), _stages(snapshot))))
 
 
+def sizes_as_line(snapshot: Mapping[str, Any]) -> str:
+    """The sizes that were found or set, worded as the settings that pin them."""
+    return "  ".join(f"engine.{name}={size}" for name, size in snapshot["sizes"].items())
+
+
 def _sources(snapshot: Mapping[str, Any]) -> str:
     total = f"{snapshot['num_listed']}{'' if snapshot['is_listed'] else '+'}"
     text = f"{snapshot['num_ended']}/{total} sources, {snapshot['num_under_way']} under way"

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from streammm_workers.batch import Batcher
+from streammm_workers.sizes import BatchSize
 
 
 class Recorder:
@@ -31,7 +32,7 @@ class Recorder:
 def test_every_chunk_gets_its_own_result() -> None:
     async def scenario() -> list[str]:
         stage = Recorder()
-        batcher = Batcher(stage, max_segments=2, depth=1)
+        batcher = Batcher(stage, BatchSize(2), depth=1)
         results = [batcher.put(source, f"{source}{n}", 1) for n in range(3) for source in "ab"]
         stage.gate.set()
         return await asyncio.gather(*results)
@@ -42,7 +43,7 @@ def test_every_chunk_gets_its_own_result() -> None:
 def test_a_source_that_floods_delays_the_others_by_one_chunk() -> None:
     async def scenario() -> list[tuple[str, ...]]:
         stage = Recorder()
-        batcher = Batcher(stage, max_segments=2, depth=1)
+        batcher = Batcher(stage, BatchSize(2), depth=1)
         results = [batcher.put("flood", f"f{n}", 1) for n in range(5)] + [batcher.put("calm", "c0", 1)]
         stage.gate.set()
         await asyncio.gather(*results)
@@ -54,7 +55,7 @@ def test_a_source_that_floods_delays_the_others_by_one_chunk() -> None:
 def test_no_more_batches_are_under_way_than_the_depth() -> None:
     async def scenario() -> int:
         stage = Recorder()
-        batcher = Batcher(stage, max_segments=1, depth=2)
+        batcher = Batcher(stage, BatchSize(1), depth=2)
         results = [batcher.put("a", f"a{n}", 1) for n in range(6)]
         await asyncio.sleep(0.01)
         under_way = len(stage.batches)
@@ -69,7 +70,7 @@ def test_a_failed_batch_fails_its_chunks_and_the_next_goes_on() -> None:
     async def scenario() -> str:
         stage = Recorder()
         stage.gate.set()
-        batcher = Batcher(stage, max_segments=8)
+        batcher = Batcher(stage, BatchSize(8))
         stage.fails = True
         with pytest.raises(ArithmeticError, match="broken"):
             await batcher.put("a", "a0", 1)

@@ -25,6 +25,7 @@ from streammm_workers import engine
 from streammm_workers.batch import Batcher
 from streammm_workers.engine import Place
 from streammm_workers.handle import ActorHandle
+from streammm_workers.sizes import BatchSize
 from tests.conftest import write_clip
 from tests.workers.test_run import Recorder, assert_same
 
@@ -266,7 +267,7 @@ def test_a_segment_that_ends_its_encoder_is_isolated(nodes: Nodes, hangs: bool) 
 
     async def scenario() -> list[Any]:
         actor = ray.remote(Poisoned).options(num_cpus=0, max_restarts=-1).remote(5, hangs)
-        batcher = Batcher(ActorHandle(actor), 16, limit_seconds=2.0)
+        batcher = Batcher(ActorHandle(actor), BatchSize(16), limit_seconds=2.0)
         return await asyncio.gather(
             batcher.put("a", [segment(0), segment(1)], 2),
             batcher.put("b", [segment(4), segment(5), segment(6)], 3),

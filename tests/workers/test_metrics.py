@@ -18,9 +18,11 @@ DASHBOARD = Path(__file__).parents[2] / "docker" / "grafana" / "streammm.json"
 
 
 def load(busy_seconds: float, num_segments: int) -> ShardLoad:
-    decode = StageLoad(2, busy_seconds, num_segments, num_deaths=1)
-    video = StageLoad(1, busy_seconds / 10, num_segments, num_waiting=3, batch_sizes={1: 2, 16: num_segments})
-    return ShardLoad({"decode": decode, "video": video}, 4)
+    decode = StageLoad(2, busy_seconds, busy_seconds / 4, num_segments, num_deaths=1)
+    video = StageLoad(
+        1, busy_seconds / 10, num_segments=num_segments, num_waiting=3, batch_sizes={1: 2, 16: num_segments}
+    )
+    return ShardLoad({"decode": decode, "video": video}, 4, {"decoders": 2, "batch_segments": 16}, busy_seconds / 4)
 
 
 def progress(seconds: float) -> Progress:
@@ -58,7 +60,7 @@ def test_rates_are_those_of_the_last_half_minute() -> None:
 def test_nothing_limits_a_run_that_waits() -> None:
     rates = Rates()
     rates.snapshot(Progress(), now=0.0)
-    idle = Progress(load=ShardLoad({"decode": StageLoad(2, 0.1, 5)}, 1))
+    idle = Progress(load=ShardLoad({"decode": StageLoad(2, 0.1)}, 1))
     found = rates.snapshot(idle, now=10.0)
     assert (found["limited_by"], found["seconds_left"]) == ("", None)
 
@@ -66,7 +68,8 @@ def test_nothing_limits_a_run_that_waits() -> None:
 def test_loads_of_shards_add_up() -> None:
     found = total([load(1.0, 3), load(2.0, 4)])
     assert found.num_sources == 8
-    assert found.stages["decode"] == StageLoad(4, 3.0, 7, num_deaths=2)
+    assert found.stages["decode"] == StageLoad(4, 3.0, 0.75, 7, num_deaths=2)
+    assert (found.sizes, found.process_cpu_seconds) == ({"decoders": 2, "batch_segments": 16}, 0.75)
     assert found.stages["video"].batch_sizes == {1: 4, 16: 7}
 
 
@@ -102,7 +105,12 @@ def test_the_dashboard_shows_metrics_that_there_are() -> None:
     assert used <= names
     shown = {re.sub("_(bucket|count|sum|created)$", "", name) for name in used}
     missing = {re.sub("_(bucket|count|sum|created)$", "", name) for name in names} - shown
-    assert missing == {"streammm_sources_listed", "streammm_sources_skipped_total", "streammm_stage_workers"}
+    assert missing == {
+        "streammm_sources_listed",
+        "streammm_sources_skipped_total",
+        "streammm_stage_workers",
+        "streammm_stage_cpu_seconds_total",
+    }
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import time
 from collections import Counter, deque
@@ -12,6 +13,7 @@ from typing import Any
 
 from streammm.encoders.isolation import Encoded, join
 from streammm_workers.handle import Handle, WorkerDiedError, WorkerHungError
+from streammm_workers.sizes import BatchSize
 
 _MAX_DEATHS = 2
 """So often may one segment, encoded alone, end the encoder before it is given up."""
@@ -46,14 +48,14 @@ class Batcher:
 
     Args:
         encoder: the encode stage.
-        max_segments: a batch is closed once it holds this many.
+        size: says how many segments close a batch.
         limit_seconds: an encoder that needs longer for a batch has hung.
         depth: batches under way at once; two keep the encoder busy while results travel.
     """
 
-    def __init__(self, encoder: Handle, max_segments: int, limit_seconds: float | None = None, depth: int = 2) -> None:
+    def __init__(self, encoder: Handle, size: BatchSize, limit_seconds: float | None = None, depth: int = 2) -> None:
         self.load = Load()
-        self.max_segments = max_segments
+        self.size = size
         self._encoder = encoder
         self._limit_seconds = limit_seconds
         self._room = depth
@@ -80,27 +82,31 @@ class Batcher:
             self._room -= 1
             if not self._running:
                 self._since = time.monotonic()
-            task = asyncio.create_task(self._run(self._take()))
+            batch = self._take()
+            num_segments = sum(waiting.num_segments for waiting in batch)
+            is_full = num_segments >= self.size.limit
+            task = asyncio.create_task(self._run(batch))
             self._running.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(functools.partial(self._ended, num_segments, is_full))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, num_segments: int, is_full: bool, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         now = time.monotonic()
         self.load.busy_seconds += now - self._since
+        self.load.num_segments += num_segments
         self._since = now
+        self.size.note(self.load.busy_seconds, self.load.num_segments, is_full)
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         num_segments = 0
-        while self._waiting and num_segments < self.max_segments:
+        while self._waiting and num_segments < self.size.limit:
             source = next(iter(self._waiting))
             queue = self._waiting.pop(source)
             batch.append(queue.popleft())
             num_segments += batch[-1].num_segments
             if queue:
                 self._waiting[source] = queue  # at the end: the others have their turn first
-        self.load.num_segments += num_segments
         self.load.batch_sizes[num_segments] += 1
         return batch
 

@@ -32,6 +32,9 @@ _LOOK_FOR_NODES_SECONDS = 1.0
 class ActorSpawn:
     """Makes the stages of a shard: as actors beside it, in its placement group, and its encoders as configured.
 
+    The group holds the cores for all of them, and no actor asks for some of its own: how many there are may change.
+    Encoders that are threads share the GPUs of their shard, each on a stream of its own.
+
     Ray starts a stage that dies anew. A decode stage has forgotten its readings then and its shard opens them again;
     an encode stage remembers nothing and may answer in any order, and its batcher repeats what was lost.
     """
@@ -42,9 +45,9 @@ class ActorSpawn:
     def __call__(self, kind: str, make: Callable[..., object], *args: Any) -> Handle:
         if kind == FOLLOW or (kind.startswith("encode") and not self.encoders_as_actors):
             return ThreadHandle(kind, make, *args)
-        options: dict[str, Any] = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": 0}
+        options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0}
         if kind.startswith("encode"):
-            options |= {"num_cpus": 0, "allow_out_of_order_execution": True}
+            options["allow_out_of_order_execution"] = True
         if kind in ("encode-video", "encode-audio"):
             options["num_gpus"] = self.gpus_per_encoder
         return ActorHandle(ray.remote(make).options(**options).remote(*args))
@@ -129,10 +132,11 @@ def _knock(address: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How the work is laid out on a cluster: shards, and of each its decode workers and GPUs."""
+    """How the work is laid out on a cluster: shards, and of each its first decode workers, its cores and its GPUs."""
 
     num_shards: int
     decoders: int
+    cores: int
     gpus: float
 
 
@@ -146,7 +150,7 @@ def _lay_out(config: Config, nodes: Sequence[dict[str, float]], num_sources: int
     num_shards = config.ray.shards or max(1, by_gpu or len(hosts))
     shards_per_node = -(-num_shards // len(hosts))
     cores = max(1, int(min(node["CPU"] for node in hosts)) // shards_per_node)
-    return _Layout(num_shards, num_decoders(config, -(-num_sources // num_shards), cores), gpus)
+    return _Layout(num_shards, num_decoders(config, -(-num_sources // num_shards), cores), cores, gpus)
 
 
 def _alive() -> list[dict[str, Any]]:
@@ -194,16 +198,17 @@ async def _wait_for_room(
 class ShardActor(Shard):
     """A shard on Ray; takes the journal as the bare actor, since a reference inside another object may be lost."""
 
-    def __init__(self, config: Config, spawn: Spawn, journal: Any, num_decoders: int) -> None:
-        super().__init__(config, spawn, ActorHandle(journal), num_decoders)
+    def __init__(self, config: Config, spawn: Spawn, journal: Any, num_decoders: int, cores: int) -> None:
+        super().__init__(config, spawn, ActorHandle(journal), num_decoders, cores)
 
 
 def _make_shard(config: Config, group: PlacementGroup, journal: Any, layout: _Layout) -> Handle:
     beside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
     as_actors = layout.gpus > 0 if config.ray.encoders == "auto" else config.ray.encoders == "actors"
+    gpus = 0.0 if as_actors else layout.gpus
     actor = (
         ray.remote(ShardActor)
-        .options(num_cpus=0, max_restarts=-1, max_concurrency=1000, scheduling_strategy=beside)
-        .remote(config, ActorSpawn(as_actors, layout.gpus / 2), journal, layout.decoders)
+        .options(num_cpus=0, num_gpus=gpus, max_restarts=-1, max_concurrency=1000, scheduling_strategy=beside)
+        .remote(config, ActorSpawn(as_actors, layout.gpus / 2), journal, layout.decoders, layout.cores)
     )
     return ActorHandle(actor)

@@ -91,6 +91,7 @@ class Driver:
         self._deaths: Counter[str] = Counter()
         self._group: asyncio.TaskGroup | None = None
         self._shards: dict[Handle, ShardLoad] = {}
+        self._slots: dict[Handle, int] = {}
         self._asked: dict[Handle, asyncio.Task[None]] = {}
         self._takers: set[asyncio.Task[None]] = set()
         self._is_over = asyncio.Event()
@@ -119,7 +120,7 @@ class Driver:
                     group.create_task(self._keep_delivering(name))
                 group.create_task(self._list())
                 for shard, slots in shards:
-                    self._add_takers(shard, slots)
+                    self._give_slots(shard, slots)
                 await self._all_ended()
                 self._is_over.set()
                 for task in beside:
@@ -133,7 +134,7 @@ class Driver:
         with suppress(WorkerDiedError):
             await shard.call("start")
             self._shards[shard] = ShardLoad({}, 0)
-            self._add_takers(shard, slots)
+            self._give_slots(shard, slots)
 
     @property
     def is_stopping(self) -> bool:
@@ -154,6 +155,11 @@ class Driver:
         for name, sink in self._sinks.items():
             position, mark = await self._journal.call("sink", name)
             self._positions[name] = await sink.call("start", position, mark)
+
+    def _give_slots(self, shard: Handle, slots: int) -> None:
+        """Lets a shard work on so many files at once, if it is not at more already."""
+        self._add_takers(shard, slots - self._slots.get(shard, 0))
+        self._slots[shard] = max(slots, self._slots.get(shard, 0))
 
     def _add_takers(self, shard: Handle, slots: int) -> None:
         assert self._group is not None
@@ -248,6 +254,7 @@ class Driver:
                     self._changed.notify_all()
             if died and not await self._answers(shard):
                 self._shards.pop(shard, None)
+                self._slots.pop(shard, None)
                 return
 
     async def _next_source(self) -> str | None:
@@ -340,6 +347,8 @@ class Driver:
     async def _end(self) -> None:
         for task in list(self._asked.values()):
             task.cancel()
+        if last := [asyncio.create_task(self._ask(shard)) for shard in self._shards]:
+            await asyncio.wait(last, timeout=_LOOK_SECONDS)  # what they cost in all is known only now
         for name, sink in self._sinks.items():
             await self._deliver(name)
             await sink.call("close")
@@ -386,6 +395,7 @@ class Driver:
             load = await shard.call("load", limit_seconds=self._config.engine.hang_seconds)
             if shard in self._shards:
                 self._shards[shard] = load
+                self._give_slots(shard, load.sizes.get("sources_in_flight", 0))
         except WorkerDiedError as error:  # its sources come back by themselves
             _log.info("a shard does not say how it is: %s", error)
         finally:

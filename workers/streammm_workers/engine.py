@@ -94,14 +94,31 @@ def run(
 
 
 async def _run_here(config: Config, plan: Plan, place: Place, observer: Observer, num_files: int) -> None:
-    decoders = num_decoders(config, num_files, os.cpu_count() or 1)
+    devices = _devices(config)
+    cores = max(1, _num_cores() // len(devices))
+    decoders = num_decoders(config, -(-num_files // len(devices)), cores)
     journal = ThreadHandle("journal", Journal, *place.journal)
-    shard = Shard(config, ThreadHandle, journal, decoders)
+    shards = [Shard(one, ThreadHandle, journal, decoders, cores) for one in devices]
     try:
-        await Driver(config, plan, journal, observer).run([(DirectHandle(shard), slots(config, decoders))])
+        driver = Driver(config, plan, journal, observer)
+        await driver.run([(DirectHandle(shard), slots(config, decoders)) for shard in shards])
     finally:
-        shard.close()
+        for shard in shards:
+            shard.close()
         journal.close()
+
+
+def _num_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _devices(config: Config) -> list[Config]:
+    """The configuration for each shard of this process: one a GPU, where they are to be used and there are some."""
+    from streammm.encoders.placement import devices
+
+    found = devices(config.runtime.backend, config.runtime.device)
+    return [config.model_copy(update={"runtime": config.runtime.model_copy(update={"device": d})}) for d in found]
 
 
 def slots(config: Config, decoders: int) -> int:

@@ -32,7 +32,8 @@ _GAUGES = {
 }
 _STAGE_COUNTERS = {
     "stage_busy_seconds": ("busy_seconds", "Seconds at work, of all workers of a stage"),
-    "stage_segments": ("num_segments", "Segments that a stage has taken"),
+    "stage_cpu_seconds": ("cpu_seconds", "Seconds that processes of a stage's own have computed"),
+    "stage_segments": ("num_segments", "Segments that a stage has done"),
     "stage_deaths": ("num_deaths", "Workers of a stage that died or hung, and were replaced"),
 }
 _STAGE_GAUGES = {

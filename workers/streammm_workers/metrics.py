@@ -21,43 +21,60 @@ _IDLE_LOAD = 0.5
 
 @dataclass(slots=True)
 class StageLoad:
-    """What the workers of one stage have done, in all: seconds at work, segments, deaths; and what waits for them."""
+    """What the workers of one stage have done, in all: seconds at work, segments, deaths; and what waits for them.
+
+    ``cpu_seconds`` is what its processes have computed, where it has some of its own.
+    """
 
     num_workers: int
     busy_seconds: float = 0.0
+    cpu_seconds: float = 0.0
     num_segments: int = 0
     num_deaths: int = 0
     num_waiting: int = 0
     batch_sizes: dict[int, int] = field(default_factory=dict)
 
-    def add(self, busy_seconds: float, num_segments: int) -> None:
+    def add(self, busy_seconds: float, num_segments: int, cpu_seconds: float = 0.0) -> None:
         """Notes a piece of work."""
         self.busy_seconds += busy_seconds
+        self.cpu_seconds += cpu_seconds
         self.num_segments += num_segments
 
 
 @dataclass(frozen=True, slots=True)
 class ShardLoad:
-    """The stages of a shard by name, and how many sources it is at."""
+    """The stages of a shard by name, how many sources it is at, and how it is laid out.
+
+    ``sizes`` are named as the settings under ``engine`` that pin them, ``process_cpu_seconds`` is what the shard's own
+    process has computed, with all that runs in it as threads, and ``decoder_bytes`` the most memory a decoding process
+    had.
+    """
 
     stages: dict[str, StageLoad]
     num_sources: int
+    sizes: dict[str, int] = field(default_factory=dict)
+    process_cpu_seconds: float = 0.0
+    decoder_bytes: int = 0
 
 
 def total(shards: Iterable[ShardLoad]) -> ShardLoad:
-    """The loads of all shards together."""
+    """The loads of all shards together; of sizes, those of the largest."""
     stages: dict[str, StageLoad] = {}
-    num_sources = 0
+    sizes: dict[str, int] = {}
+    num_sources, process_cpu_seconds, decoder_bytes = 0, 0.0, 0
     for shard in shards:
         num_sources += shard.num_sources
+        process_cpu_seconds += shard.process_cpu_seconds
+        decoder_bytes = max(decoder_bytes, shard.decoder_bytes)
+        sizes |= {key: max(size, sizes.get(key, 0)) for key, size in shard.sizes.items()}
         for name, load in shard.stages.items():
             sum_ = stages.setdefault(name, StageLoad(0))
             sum_.num_workers += load.num_workers
-            sum_.add(load.busy_seconds, load.num_segments)
+            sum_.add(load.busy_seconds, load.num_segments, load.cpu_seconds)
             sum_.num_deaths += load.num_deaths
             sum_.num_waiting += load.num_waiting
             sum_.batch_sizes = dict(Counter(sum_.batch_sizes) + Counter(load.batch_sizes))
-    return ShardLoad(stages, num_sources)
+    return ShardLoad(stages, num_sources, sizes, process_cpu_seconds, decoder_bytes)
 
 
 @dataclass(slots=True)
@@ -113,6 +130,9 @@ class Rates:
             **found,
             "num_ended": progress.num_ended,
             "num_under_way": progress.load.num_sources,
+            "sizes": progress.load.sizes,
+            "process_cpu_seconds": progress.load.process_cpu_seconds,
+            "decoder_bytes": progress.load.decoder_bytes,
             "media_seconds_per_second": (progress.media_seconds - media) / seconds,
             "segments_per_second": (progress.num_rows - rows) / seconds,
             "seconds_left": _seconds_left(progress, progress.num_ended - ended, seconds),

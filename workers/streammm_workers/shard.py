@@ -5,57 +5,32 @@ batches across its sources, fuses in order and commits. Shards share nothing, so
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from safetensors import torch as safetensors
 
 from streammm.build import decode_options, make_classifier, used_modalities
 from streammm.classifier import Classifier, State
 from streammm.config import Config
-from streammm.encoders.isolation import Encoded, with_failures
+from streammm.encoders.isolation import with_failures
 from streammm.errors import SourceError
 from streammm.journal import Cursor, Entry, Lease, quarantine_entry
 from streammm.media.address import is_address, public_name
 from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport
 from streammm_workers.batch import Batcher
-from streammm_workers.decode import Chunk, DecodeWorker, NotOpenError
+from streammm_workers.decode import NotOpenError
 from streammm_workers.encode import EncodeWorker
-from streammm_workers.handle import FOLLOW, Handle, Spawn, WorkerDiedError
+from streammm_workers.handle import Handle, Spawn
 from streammm_workers.metrics import ShardLoad, StageLoad
+from streammm_workers.reading import Decoders, Pending, Reading
+from streammm_workers.sizes import BatchSize, Measured, Sizing
 
 _HELD_BACK_SECONDS = 0.05
 """How often is asked whether the sinks have caught up."""
-
-
-@dataclass(slots=True)
-class _Reading:
-    """The state of one source under way; ``name`` is the source without credentials."""
-
-    source: str
-    name: str
-    epoch: int
-    start: Cursor
-    decoder: Handle
-    limit_seconds: float | None
-    window: asyncio.Semaphore
-    queue: asyncio.Queue[_Pending | Exception | None]
-    num_restarts: int = 0
-
-    @property
-    def ticket(self) -> str:
-        return f"{self.epoch}:{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A chunk on its way: its headers are here, its embeddings are being made."""
-
-    chunk: Chunk
-    encoded: Mapping[Modality, asyncio.Future[Encoded]]
 
 
 @dataclass(slots=True)
@@ -75,27 +50,25 @@ class Shard:
         config: the whole configuration.
         spawn: makes stages, as threads here or as Ray actors.
         journal: handle of the journal, which all shards share.
-        num_decoders: how many decode workers to make.
+        num_decoders: how many decode workers to begin with.
+        cores: that it may use.
     """
 
-    def __init__(self, config: Config, spawn: Spawn, journal: Handle, num_decoders: int) -> None:
+    def __init__(self, config: Config, spawn: Spawn, journal: Handle, num_decoders: int, cores: int) -> None:
         self._config = config
         self._journal = journal
-        self._decode_options = decode_options(config)
-        self._spawn = spawn
-        self._decoders = [spawn("decode", DecodeWorker, self._decode_options) for _ in range(num_decoders)]
-        self._num_readings = [0] * num_decoders
-        self._decode_load = StageLoad(num_decoders)
-        self._num_sources = 0
-        self._followers: dict[str, Handle] = {}
+        self._decoders = Decoders(config, decode_options(config), spawn, num_decoders)
         self._encoders: dict[Modality, Handle] = {
             m: spawn(f"encode-{m}", EncodeWorker, config, m) for m in {*used_modalities(config), "text"}
         }
         self._classifier: asyncio.Task[Classifier] | None = None
         self._batchers: dict[Modality, Batcher] = {
-            m: Batcher(self._encoders[m], config.engine.batch_segments, config.engine.hang_seconds)
+            m: Batcher(self._encoders[m], BatchSize(config.engine.batch_segments), config.engine.hang_seconds)
             for m in used_modalities(config)
         }
+        self._sizing = Sizing(config.engine, num_decoders, cores)
+        self._readings: set[Reading] = set()
+        self._num_files = 0
         self._is_draining = False
 
     async def start(self) -> None:
@@ -121,122 +94,72 @@ class Shard:
         lease: Lease | None = None if self._is_draining else await self._journal.call("lease", name)
         if lease is None:
             return None
-        index = None if is_address(source) else min(range(len(self._decoders)), key=self._num_readings.__getitem__)
-        if index is None:
-            decoder = self._followers[name] = self._spawn(FOLLOW, DecodeWorker, self._decode_options)
-        else:
-            decoder = self._decoders[index]
-            self._num_readings[index] += 1
-        reading = _Reading(
-            source,
-            name,
-            lease.epoch,
-            lease.cursor,
-            decoder,
-            limit_seconds=None if index is None else self._decode_limit_seconds(),
-            window=asyncio.Semaphore(self._config.engine.chunks_in_flight),
-            queue=asyncio.Queue(),
-        )
-        self._num_sources += 1
-        puller = asyncio.create_task(self._pull(reading))
-        stopped = WorkerDiedError("the decoder was stopped")
-        puller.add_done_callback(lambda task: reading.queue.put_nowait(stopped) if task.cancelled() else None)
+        chunks = self._sizing.sizes.chunks_in_flight
+        reading = Reading(source, name, lease, self._config.engine, chunks, self._resize)
+        is_file = not is_address(source)
+        self._num_files += is_file
+        self._readings.add(reading)
+        puller = asyncio.create_task(reading.pull(self._decoders, self._batchers))
         try:
             return await self._fuse_and_commit(reading)
         finally:
-            self._num_sources -= 1
+            self._readings.discard(reading)
+            self._num_files -= is_file
             puller.cancel()
             with suppress(asyncio.CancelledError):
                 await puller
-            with suppress(WorkerDiedError):
-                await decoder.call("close", reading.ticket)
-            if index is not None:
-                self._num_readings[index] -= 1
-            else:
-                self._followers.pop(name, None)
-                await decoder.call("end")
-                decoder.close()
 
     async def drain(self) -> None:
         """Lets every source come to a stop: what is decoded is still committed, nothing new is begun."""
         self._is_draining = True
-        for decoder in list(self._followers.values()):
-            await decoder.call("end")
+        for reading in self._readings:
+            reading.drain()
+        await self._decoders.end_followers()
 
     def load(self) -> ShardLoad:
-        """What the stages have done so far, and what waits for them."""
-        stages = {"decode": self._decode_load}
+        """What the stages have done so far, what waits for them, and how large they are by now."""
+        stages = {"decode": self._decoders.load}
+        sizes = asdict(self._sizing.sizes)
         for modality, batcher in self._batchers.items():
             load = batcher.load
             stages[modality] = StageLoad(
-                1, load.busy_seconds, load.num_segments, load.num_deaths, batcher.num_waiting, dict(load.batch_sizes)
+                1,
+                load.busy_seconds,
+                num_segments=load.num_segments,
+                num_deaths=load.num_deaths,
+                num_waiting=batcher.num_waiting,
+                batch_sizes=dict(load.batch_sizes),
             )
-        return ShardLoad(stages, self._num_sources)
+        sizes["batch_segments"] = max(batcher.size.limit for batcher in self._batchers.values())
+        return ShardLoad(stages, len(self._readings), sizes, time.process_time(), self._decoders.peak_bytes)
 
     def close(self) -> None:
         """Ends all stages."""
-        for handle in (*self._decoders, *self._encoders.values()):
-            handle.close()
+        self._decoders.close()
+        for encoder in self._encoders.values():
+            encoder.close()
 
-    def _decode_limit_seconds(self) -> float:
-        """How long a decode worker may take for a chunk: it watches its own processes, and has several sources."""
-        return self._config.engine.hang_seconds + 2 * self._config.decode.segment_seconds
+    def _resize(self) -> None:
+        """Looks whether other sizes would serve better."""
+        now = time.monotonic()
+        if not self._sizing.is_due(now):
+            return
+        before = self._sizing.sizes
+        sizes = self._sizing.look(
+            Measured(
+                now,
+                time.process_time() + self._decoders.load.cpu_seconds,
+                max(batcher.load.busy_seconds for batcher in self._batchers.values()),
+                self._decoders.window_seconds,
+                self._num_files,
+                self._decoders.peak_bytes,
+            )
+        )
+        self._decoders.grow(sizes.decoders)
+        for reading in self._readings:
+            reading.widen(sizes.chunks_in_flight - before.chunks_in_flight)
 
-    async def _pull(self, reading: _Reading) -> None:
-        """Pulls chunks and sends them to the encoders, as long as the window has room."""
-        next_segment = reading.start.next_segment
-        try:
-            await reading.decoder.call("open", reading.ticket, reading.source, next_segment)
-            for size in self._chunk_sizes():
-                await reading.window.acquire()
-                if self._is_draining:
-                    await reading.queue.put(None)
-                    return
-                chunk, pictures, sounds = await self._next(reading, next_segment, size)
-                self._decode_load.add(chunk.busy_seconds, len(chunk.segments))
-                next_segment += len(chunk.segments)
-                payloads = {"video": pictures, "audio": sounds, "text": chunk.segments}
-                await reading.queue.put(
-                    _Pending(
-                        chunk,
-                        {
-                            m: batcher.put(reading.name, payloads[m], len(chunk.segments))
-                            for m, batcher in self._batchers.items()
-                            if any(s.status[m].usable for s in chunk.segments)
-                        },
-                    )
-                )
-                if chunk.is_last:
-                    return
-        except Exception as error:  # noqa: BLE001 - handed to the reader of the queue, who raises it
-            await reading.queue.put(error)
-
-    def _chunk_sizes(self) -> itertools.chain[int]:
-        """1, 2, 4, ... up to the size that is set: the first row is out early, the others are cheap."""
-        largest = self._config.engine.chunk_segments
-        ramp = itertools.takewhile(lambda size: size < largest, (2**n for n in itertools.count()))
-        return itertools.chain(ramp, itertools.repeat(largest))
-
-    async def _next(self, reading: _Reading, next_segment: int, size: int) -> tuple[Chunk, object, object]:
-        """The next chunk; a decode worker that dies is given the source again, from the next segment that is due."""
-        for attempt in range(self._config.engine.max_attempts):
-            try:
-                if attempt:
-                    await reading.decoder.call("open", reading.ticket, reading.source, next_segment)
-                found: tuple[Chunk, object, object] = await reading.decoder.call(
-                    "next", reading.ticket, size, num_returns=3, limit_seconds=reading.limit_seconds
-                )
-                return found
-            except (WorkerDiedError, NotOpenError):
-                if self._is_draining:
-                    raise
-                reading.num_restarts += 1
-                self._decode_load.num_deaths += 1
-                await asyncio.sleep(min(30.0, 0.2 * 2**attempt))
-        detail = f"its decoder died {self._config.engine.max_attempts} times in a row at segment {next_segment}"
-        raise SourceError(reading.name, "decoder-died", detail)
-
-    async def _fuse_and_commit(self, reading: _Reading) -> SourceReport | None:
+    async def _fuse_and_commit(self, reading: Reading) -> SourceReport | None:
         classifier = await self._make_classifier()
         cursor = reading.start
         state = classifier.initial_state() if cursor.state is None else safetensors.load(cursor.state)
@@ -274,14 +197,14 @@ class Shard:
                 while not may_go_on and not self._is_draining:
                     await asyncio.sleep(_HELD_BACK_SECONDS)
                     may_go_on = await self._journal.call("may_go_on")
-            reading.window.release()
+            reading.committed()
             if failure is not None:
                 raise failure
             if chunk.is_last:
                 return cursor.report(reading.name) if is_done else None
 
     async def _rows(
-        self, classifier: Classifier, item: _Pending, state: State, health: _Health
+        self, classifier: Classifier, item: Pending, state: State, health: _Health
     ) -> tuple[list[Classification], list[Entry], State]:
         """The rows of a chunk, what goes into the journal for it, and the state after it."""
         segments: Sequence[Segment] = item.chunk.segments
