@@ -22,7 +22,9 @@ def load(busy_seconds: float, num_segments: int) -> ShardLoad:
     video = StageLoad(
         1, busy_seconds / 10, num_segments=num_segments, num_waiting=3, batch_sizes={1: 2, 16: num_segments}
     )
-    return ShardLoad({"decode": decode, "video": video}, 4, {"decoders": 2, "batch_segments": 16}, busy_seconds / 4)
+    return ShardLoad(
+        {"decode": decode, "video": video}, 4, {"decoders": 2, "batch_segments": 16}, {"a:1": busy_seconds}
+    )
 
 
 def progress(seconds: float) -> Progress:
@@ -69,7 +71,7 @@ def test_loads_of_shards_add_up() -> None:
     found = total([load(1.0, 3), load(2.0, 4)])
     assert found.num_sources == 8
     assert found.stages["decode"] == StageLoad(4, 3.0, 0.75, 7, num_deaths=2)
-    assert (found.sizes, found.process_cpu_seconds) == ({"decoders": 2, "batch_segments": 16}, 0.75)
+    assert (found.sizes, found.process_cpu_seconds) == ({"decoders": 2, "batch_segments": 16}, {"a:1": 2.0})
     assert found.stages["video"].batch_sizes == {1: 4, 16: 7}
 
 

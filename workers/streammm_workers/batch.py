@@ -20,6 +20,9 @@ _MAX_DEATHS = 2
 
 _MAX_REVIVALS = 8
 
+_LOAD_LIMITS = 10
+"""Loading, which may compile a net, has hung after so many times what a batch may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -58,6 +61,7 @@ class Batcher:
         self.size = size
         self._encoder = encoder
         self._limit_seconds = limit_seconds
+        self._load_seconds = None if limit_seconds is None else _LOAD_LIMITS * limit_seconds
         self._room = depth
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -163,7 +167,7 @@ class Batcher:
         """Waits until the encoder that took the dead one's place has loaded."""
         for attempt in itertools.count():
             try:
-                await self._encoder.call("load")
+                await self._encoder.call("load", limit_seconds=self._load_seconds)
             except WorkerDiedError:
                 if attempt == _MAX_REVIVALS:
                     raise

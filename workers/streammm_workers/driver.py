@@ -95,6 +95,7 @@ class Driver:
         self._asked: dict[Handle, asyncio.Task[None]] = {}
         self._takers: set[asyncio.Task[None]] = set()
         self._is_over = asyncio.Event()
+        self._ready = 0.0
         self.progress = Progress()
 
     async def run(self, shards: Sequence[tuple[Handle, int]], others: Sequence[Callable[[], Any]] = ()) -> None:
@@ -150,6 +151,7 @@ class Driver:
         except Exception as error:
             raise ConfigError(f"the engine cannot start: {type(error).__name__}: {error}") from error
         await asyncio.to_thread(self._plan.begin)
+        self._ready = time.monotonic()
         for shard in shards:
             self._shards[shard] = ShardLoad({}, 0)
         for name, sink in self._sinks.items():
@@ -384,6 +386,7 @@ class Driver:
     async def _tell_progress(self, rates: Rates) -> None:
         self.progress.num_shards = len(self._shards)
         self.progress.load = total(self._shards.values())
+        self.progress.working_seconds = time.monotonic() - self._ready
         last = max(self._positions.values(), default=0)
         self.progress.sinks_behind = {n: last - at for n, at in self._positions.items() if n != "observer"}
         snapshot = rates.snapshot(self.progress)

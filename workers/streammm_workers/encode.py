@@ -24,20 +24,24 @@ class EncodeWorker:
         self._modality: Modality = modality
 
     @functools.cached_property
+    def _device(self) -> str:
+        return Placement(self._config.runtime.backend, self._config.runtime.device).resolved().device
+
+    @functools.cached_property
     def _encoder(self) -> Encoder:
         encoder = make_encoder(self._config, self._modality)
-        runtime = self._config.runtime
-        take_own_stream(Placement(runtime.backend, runtime.device).resolved().device)
+        take_own_stream(self._device)
         encoder.setup()
         return encoder
 
-    def load(self) -> None:
-        """Loads the encoder, if it is not.
+    def load(self) -> str:
+        """Loads the encoder, if it is not; returns the device that it computes on.
 
         Raises:
             ConfigError: it is not installed, or cannot run here.
         """
         _ = self._encoder
+        return self._device
 
     def encode(self, *chunks: list[Segment]) -> list[Encoded]:
         """Encodes chunks as one batch and gives each its part back, with what failed in it by position."""

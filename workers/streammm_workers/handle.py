@@ -33,7 +33,9 @@ class WorkerHungError(WorkerDiedError):
 
 
 class Handle(Protocol):
-    """A stage, wherever it is."""
+    """A stage, wherever it is; ``is_here`` says whether that is in this process."""
+
+    is_here: bool
 
     async def call(self, method: str, *args: Any, num_returns: int = 1, limit_seconds: float | None = None) -> Any:
         """Runs a method of the stage and waits for the result.
@@ -60,6 +62,8 @@ class ThreadHandle:
     On Ray it may be given references, which it opens. A thread that hangs cannot be ended: it is left to itself, and
     does not keep the process from ending.
     """
+
+    is_here = True
 
     def __init__(self, kind: str, make: Callable[..., object], *args: Any) -> None:
         self._kind = kind
@@ -122,6 +126,8 @@ def _work(tasks: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 class DirectHandle:
     """A stage of this process whose methods return at once or are coroutines: called where the caller runs."""
 
+    is_here = True
+
     def __init__(self, stage: object) -> None:
         self._stage = stage
 
@@ -136,6 +142,8 @@ class DirectHandle:
 class ActorHandle:
     """A stage that is a Ray actor."""
 
+    is_here = False
+
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
@@ -149,7 +157,7 @@ class ActorHandle:
                 async with asyncio.timeout(limit_seconds):
                     value = await first
             except TimeoutError:
-                self.replace()
+                self.replace(first)
                 raise WorkerHungError(f"it did not answer {method} for {limit_seconds:g} s and was replaced") from None
             return value if num_returns == 1 else (value, *others)
         except exceptions.RayTaskError as error:
@@ -157,10 +165,11 @@ class ActorHandle:
         except (exceptions.RayActorError, exceptions.ObjectLostError, exceptions.OwnerDiedError) as error:
             raise WorkerDiedError(str(error).strip().splitlines()[0]) from error
 
-    def replace(self) -> None:
-        """Ends the actor; Ray makes it anew, where it was told to restart it."""
+    def replace(self, call: Any) -> None:
+        """Ends the actor that does not answer a call; Ray makes it anew, where it was told to restart it."""
         import ray
 
+        ray.cancel(call)  # where it is still on its way, the new actor would get it
         ray.kill(self._actor, no_restart=False)
 
     def close(self) -> None:

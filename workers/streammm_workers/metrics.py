@@ -23,7 +23,7 @@ _IDLE_LOAD = 0.5
 class StageLoad:
     """What the workers of one stage have done, in all: seconds at work, segments, deaths; and what waits for them.
 
-    ``cpu_seconds`` is what its processes have computed, where it has some of its own.
+    ``cpu_seconds`` is what its processes have computed, where it has some of its own. ``device`` is where it computes.
     """
 
     num_workers: int
@@ -33,6 +33,7 @@ class StageLoad:
     num_deaths: int = 0
     num_waiting: int = 0
     batch_sizes: dict[int, int] = field(default_factory=dict)
+    device: str = "cpu"
 
     def add(self, busy_seconds: float, num_segments: int, cpu_seconds: float = 0.0) -> None:
         """Notes a piece of work."""
@@ -45,15 +46,15 @@ class StageLoad:
 class ShardLoad:
     """The stages of a shard by name, how many sources it is at, and how it is laid out.
 
-    ``sizes`` are named as the settings under ``engine`` that pin them, ``process_cpu_seconds`` is what the shard's own
-    process has computed, with all that runs in it as threads, and ``decoder_bytes`` the most memory a decoding process
-    had.
+    ``sizes`` are named as the settings under ``engine`` that pin them. ``process_cpu_seconds`` is what the shard's own
+    process has computed since it was ready, with all that runs in it as threads; by process, since shards may share
+    one. ``decoder_bytes`` is the most memory that a decoding process had.
     """
 
     stages: dict[str, StageLoad]
     num_sources: int
     sizes: dict[str, int] = field(default_factory=dict)
-    process_cpu_seconds: float = 0.0
+    process_cpu_seconds: dict[str, float] = field(default_factory=dict)
     decoder_bytes: int = 0
 
 
@@ -61,25 +62,30 @@ def total(shards: Iterable[ShardLoad]) -> ShardLoad:
     """The loads of all shards together; of sizes, those of the largest."""
     stages: dict[str, StageLoad] = {}
     sizes: dict[str, int] = {}
-    num_sources, process_cpu_seconds, decoder_bytes = 0, 0.0, 0
+    processes: dict[str, float] = {}
+    num_sources = decoder_bytes = 0
     for shard in shards:
         num_sources += shard.num_sources
-        process_cpu_seconds += shard.process_cpu_seconds
+        processes |= {key: max(cpu, processes.get(key, 0.0)) for key, cpu in shard.process_cpu_seconds.items()}
         decoder_bytes = max(decoder_bytes, shard.decoder_bytes)
         sizes |= {key: max(size, sizes.get(key, 0)) for key, size in shard.sizes.items()}
         for name, load in shard.stages.items():
             sum_ = stages.setdefault(name, StageLoad(0))
             sum_.num_workers += load.num_workers
+            sum_.device = load.device
             sum_.add(load.busy_seconds, load.num_segments, load.cpu_seconds)
             sum_.num_deaths += load.num_deaths
             sum_.num_waiting += load.num_waiting
             sum_.batch_sizes = dict(Counter(sum_.batch_sizes) + Counter(load.batch_sizes))
-    return ShardLoad(stages, num_sources, sizes, process_cpu_seconds, decoder_bytes)
+    return ShardLoad(stages, num_sources, sizes, processes, decoder_bytes)
 
 
 @dataclass(slots=True)
 class Progress:
-    """How a run stands; counts are of this run of the program, except where they say otherwise."""
+    """How a run stands; counts are of this run of the program, except where they say otherwise.
+
+    ``working_seconds`` is how long ago the first shard was ready.
+    """
 
     num_listed: int = 0
     is_listed: bool = False
@@ -91,6 +97,7 @@ class Progress:
     num_rows: int = 0
     num_shards: int = 0
     media_seconds: float = 0.0
+    working_seconds: float = 0.0
     quarantined: dict[str, int] = field(default_factory=dict)
     lag_seconds: dict[str, float] = field(default_factory=dict)
     sinks_behind: dict[str, int] = field(default_factory=dict)
@@ -131,7 +138,7 @@ class Rates:
             "num_ended": progress.num_ended,
             "num_under_way": progress.load.num_sources,
             "sizes": progress.load.sizes,
-            "process_cpu_seconds": progress.load.process_cpu_seconds,
+            "process_cpu_seconds": sum(progress.load.process_cpu_seconds.values()),
             "decoder_bytes": progress.load.decoder_bytes,
             "media_seconds_per_second": (progress.media_seconds - media) / seconds,
             "segments_per_second": (progress.num_rows - rows) / seconds,

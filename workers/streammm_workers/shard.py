@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -70,6 +72,8 @@ class Shard:
         self._readings: set[Reading] = set()
         self._num_files = 0
         self._is_draining = False
+        self._devices: dict[Modality, str] = {}
+        self._cpu_seconds_before: float | None = None
 
     async def start(self) -> None:
         """Waits until every stage has loaded, so that a mistake in the set-up shows before any source is touched.
@@ -77,8 +81,11 @@ class Shard:
         Raises:
             ConfigError: a model is missing, a label cannot be used, a device is not there.
         """
-        await asyncio.gather(*(encoder.call("load") for encoder in self._encoders.values()))
+        loaded = await asyncio.gather(*(encoder.call("load") for encoder in self._encoders.values()))
+        self._devices = dict(zip(self._encoders, loaded, strict=True))
         await self._make_classifier()
+        if self._cpu_seconds_before is None:
+            self._cpu_seconds_before = time.process_time()
 
     async def run(self, source: str) -> SourceReport | None:
         """Does a source, from where the journal says, to its end.
@@ -121,17 +128,21 @@ class Shard:
         stages = {"decode": self._decoders.load}
         sizes = asdict(self._sizing.sizes)
         for modality, batcher in self._batchers.items():
-            load = batcher.load
+            load, device = batcher.load, self._devices.get(modality, "cpu")
+            is_apart = device == "cpu" and not self._encoders[modality].is_here
             stages[modality] = StageLoad(
                 1,
                 load.busy_seconds,
+                cpu_seconds=load.busy_seconds if is_apart else 0.0,
                 num_segments=load.num_segments,
                 num_deaths=load.num_deaths,
                 num_waiting=batcher.num_waiting,
                 batch_sizes=dict(load.batch_sizes),
+                device=device,
             )
         sizes["batch_segments"] = max(batcher.size.limit for batcher in self._batchers.values())
-        return ShardLoad(stages, len(self._readings), sizes, time.process_time(), self._decoders.peak_bytes)
+        here = {f"{socket.gethostname()}:{os.getpid()}": time.process_time() - (self._cpu_seconds_before or 0.0)}
+        return ShardLoad(stages, len(self._readings), sizes, here, self._decoders.peak_bytes)
 
     def close(self) -> None:
         """Ends all stages."""
