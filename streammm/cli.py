@@ -1,4 +1,4 @@
-"""The command line: `streammm run`, `probe`, `models`, `config`."""
+"""The command line: `streammm run`, `status`, `plan`, `probe`, `models`, `config`."""
 
 from __future__ import annotations
 
@@ -244,6 +244,41 @@ def status(
         _out.print(sizes, highlight=False, markup=False, soft_wrap=True)
     if found["is_running"] and found["progress"]:
         _out.print(as_line(found["progress"]), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def plan(
+    run_directory: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR", help="Directory of a short run over media like those that are to come.")
+    ],
+    hours: Annotated[float, typer.Option(min=0.0, help="Hours of media that are to be done.")],
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores of a node. Default: those of this machine.")] = None,
+    gpus: Annotated[float, typer.Option(min=0.0, help="GPUs of a node.")] = 0.0,
+    nodes: Annotated[int, typer.Option(min=1, help="How many nodes there are.")] = 1,
+    days: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="In how many days it has to be done; tells the nodes that takes."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
+) -> None:
+    """Estimate wall time, nodes and storage of a large run from what a short one cost."""
+    from dataclasses import asdict
+
+    from streammm.build import decode_options
+    from streammm.run_directory import done_in, status_of
+    from streammm_workers.bounds import segment_bytes
+    from streammm_workers.engine import num_cores
+    from streammm_workers.estimate import costs_of, estimate
+    from streammm_workers.estimate_table import render
+
+    config, done = done_in(run_directory)
+    costs = costs_of(run_directory, config, status_of(run_directory), done, segment_bytes(decode_options(config)))
+    cores = cores or num_cores()
+    found = estimate(costs, hours, cores=cores, gpus=gpus, nodes=nodes, days=days)
+    if as_json:
+        typer.echo(json.dumps({"costs": asdict(costs), "estimate": asdict(found)}))
+    else:
+        _out.print(render(run_directory, costs, found, cores, gpus), highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -375,6 +375,12 @@ class Journal:
             "quarantined_segments": segments or 0,
         }
 
+    def done(self, limit: int = 1000) -> dict[str, float]:
+        """Sources that were done to their end, each with its seconds of media; the first so many."""
+        query = select(_sources.c.name, _sources.c.media_seconds).where(_sources.c.status == DONE).limit(limit)
+        with self._begin() as connection:
+            return _pairs(connection, query)
+
     def _begin(self) -> Any:
         return _Transaction(self._engine)
 

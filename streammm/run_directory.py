@@ -164,6 +164,20 @@ def status_of(path: Path) -> dict[str, Any]:
         journal.close()
 
 
+def done_in(path: Path) -> tuple[Config, dict[str, float]]:
+    """The configuration of the run in a directory, and sources that it has done; see `Journal.done`.
+
+    Raises:
+        ConfigError: it holds no run.
+    """
+    config = load(_config_file(path))
+    journal = _journal_of(path, config)
+    try:
+        return config, journal.done()
+    finally:
+        journal.close()
+
+
 def _config_file(path: Path) -> Path:
     if not (file := path / "config.yaml").exists():
         raise ConfigError(f"{path} holds no run")

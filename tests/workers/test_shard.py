@@ -117,7 +117,7 @@ def conduct(config: Config, num_sources: int) -> Rows:
 def test_more_sources_are_decoded_at_once_where_they_are_slow_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_LOOK_SECONDS", 0.2)
     monkeypatch.setattr(driver, "_LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(sizes, "_IDLE_CORES", 100.0)  # whatever else this machine is at
+    monkeypatch.setattr(sizes, "_BUSY_CORES", 100.0)  # whatever else this machine is at
     rows = conduct(load(labels="music"), 200)
     assert rows.snapshot["sizes"] == {
         "decoders": 8,
@@ -131,7 +131,7 @@ def test_more_sources_are_decoded_at_once_where_they_are_slow_to_come(monkeypatc
 
 def test_what_is_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(sizes, "_IDLE_CORES", 100.0)
+    monkeypatch.setattr(sizes, "_BUSY_CORES", 100.0)
     pinned = ["engine.decoders=2", "engine.chunks_in_flight=1", "engine.batch_segments=5"]
     rows = conduct(load(settings=pinned, labels="music"), 40)
     assert rows.snapshot["sizes"] == {

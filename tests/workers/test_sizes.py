@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from streammm.config import EngineConfig
@@ -15,7 +16,8 @@ MB = 2**20
 def follow(engine: EngineConfig, seconds: int = 30, **rates: float) -> Sizing:
     """Sizing after so many seconds in which every value grew at these rates; files fill all places there are."""
     sizing = Sizing(engine, decoders=2, cores=2)
-    found = Measured(0.0, 0.0, 0.0, 0.0, 0, MB)
+    found = Measured(0.0, 0.0, 0.0, 0.0, 0.0, 0, MB)
+    rates = {"idle_seconds": psutil.cpu_count(), **rates}
     for second in range(seconds):
         now = float(second)
         if sizing.is_due(now):
@@ -28,7 +30,7 @@ def test_sources_that_are_slow_to_come_are_read_more_at_once() -> None:
     assert follow(EngineConfig(), cpu_seconds=0.2).sizes == Sizes(8, 16, 3)
 
 
-@pytest.mark.parametrize("rates", [{"cpu_seconds": 1.9}, {"encoder_seconds": 0.97}])
+@pytest.mark.parametrize("rates", [{"cpu_seconds": 1.9}, {"idle_seconds": 0.1}, {"encoder_seconds": 0.97}])
 def test_nothing_grows_where_cores_or_an_encoder_are_busy(rates: dict[str, float]) -> None:
     assert follow(EngineConfig(), **rates).sizes == Sizes(2, 4, 3)
 
@@ -54,9 +56,10 @@ def test_the_trial_ends() -> None:
 
 def test_no_more_decoders_are_made_than_there_is_memory_for() -> None:
     sizing = Sizing(EngineConfig(), decoders=2, cores=2)
-    huge = Measured(0.0, 0.0, 0.0, 0.0, 4, 2**50)
+    huge = Measured(0.0, 0.0, 0.0, 0.0, 0.0, 4, 2**50)
     sizing.look(huge)
-    assert sizing.look(replace(huge, at_seconds=1.0)) == Sizes(2, 4, 3)
+    idle = {"at_seconds": 1.0, "idle_seconds": psutil.cpu_count()}
+    assert sizing.look(replace(huge, **idle)) == Sizes(2, 4, 3)
 
 
 def feed(size: BatchSize, cost: dict[int, float], num_batches: int = 100, is_full: bool = True) -> None:

@@ -95,7 +95,7 @@ def run(
 
 async def _run_here(config: Config, plan: Plan, place: Place, observer: Observer, num_files: int) -> None:
     devices = _devices(config)
-    cores = max(1, _num_cores() // len(devices))
+    cores = max(1, num_cores() // len(devices))
     decoders = num_decoders(config, -(-num_files // len(devices)), cores)
     journal = ThreadHandle("journal", Journal, *place.journal)
     shards = [Shard(one, ThreadHandle, journal, decoders, cores) for one in devices]
@@ -108,7 +108,7 @@ async def _run_here(config: Config, plan: Plan, place: Place, observer: Observer
         journal.close()
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -48,7 +48,7 @@ class ShardLoad:
 
     ``sizes`` are named as the settings under ``engine`` that pin them. ``process_cpu_seconds`` is what the shard's own
     process has computed since it was ready, with all that runs in it as threads; by process, since shards may share
-    one. ``decoder_bytes`` is the most memory that a decoding process had.
+    one. ``decoder_bytes`` is the most memory that a decoding process had, ``num_cores`` what it may use of the machine.
     """
 
     stages: dict[str, StageLoad]
@@ -56,6 +56,7 @@ class ShardLoad:
     sizes: dict[str, int] = field(default_factory=dict)
     process_cpu_seconds: dict[str, float] = field(default_factory=dict)
     decoder_bytes: int = 0
+    num_cores: int = 0
 
 
 def total(shards: Iterable[ShardLoad]) -> ShardLoad:
@@ -63,9 +64,10 @@ def total(shards: Iterable[ShardLoad]) -> ShardLoad:
     stages: dict[str, StageLoad] = {}
     sizes: dict[str, int] = {}
     processes: dict[str, float] = {}
-    num_sources = decoder_bytes = 0
+    num_sources = decoder_bytes = num_cores = 0
     for shard in shards:
         num_sources += shard.num_sources
+        num_cores += shard.num_cores
         processes |= {key: max(cpu, processes.get(key, 0.0)) for key, cpu in shard.process_cpu_seconds.items()}
         decoder_bytes = max(decoder_bytes, shard.decoder_bytes)
         sizes |= {key: max(size, sizes.get(key, 0)) for key, size in shard.sizes.items()}
@@ -77,7 +79,7 @@ def total(shards: Iterable[ShardLoad]) -> ShardLoad:
             sum_.num_deaths += load.num_deaths
             sum_.num_waiting += load.num_waiting
             sum_.batch_sizes = dict(Counter(sum_.batch_sizes) + Counter(load.batch_sizes))
-    return ShardLoad(stages, num_sources, sizes, processes, decoder_bytes)
+    return ShardLoad(stages, num_sources, sizes, processes, decoder_bytes, num_cores)
 
 
 @dataclass(slots=True)
@@ -140,6 +142,7 @@ class Rates:
             "sizes": progress.load.sizes,
             "process_cpu_seconds": sum(progress.load.process_cpu_seconds.values()),
             "decoder_bytes": progress.load.decoder_bytes,
+            "num_cores": progress.load.num_cores,
             "media_seconds_per_second": (progress.media_seconds - media) / seconds,
             "segments_per_second": (progress.num_rows - rows) / seconds,
             "seconds_left": _seconds_left(progress, progress.num_ended - ended, seconds),

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
+import psutil
 from safetensors import torch as safetensors
 
 from streammm.build import decode_options, make_classifier, used_modalities
@@ -68,6 +69,7 @@ class Shard:
             m: Batcher(self._encoders[m], BatchSize(config.engine.batch_segments), config.engine.hang_seconds)
             for m in used_modalities(config)
         }
+        self._cores = cores
         self._sizing = Sizing(config.engine, num_decoders, cores)
         self._readings: set[Reading] = set()
         self._num_files = 0
@@ -142,7 +144,7 @@ class Shard:
             )
         sizes["batch_segments"] = max(batcher.size.limit for batcher in self._batchers.values())
         here = {f"{socket.gethostname()}:{os.getpid()}": time.process_time() - (self._cpu_seconds_before or 0.0)}
-        return ShardLoad(stages, len(self._readings), sizes, here, self._decoders.peak_bytes)
+        return ShardLoad(stages, len(self._readings), sizes, here, self._decoders.peak_bytes, self._cores)
 
     def close(self) -> None:
         """Ends all stages."""
@@ -160,6 +162,7 @@ class Shard:
             Measured(
                 now,
                 time.process_time() + self._decoders.load.cpu_seconds,
+                _idle_seconds(),
                 max(batcher.load.busy_seconds for batcher in self._batchers.values()),
                 self._decoders.window_seconds,
                 self._num_files,
@@ -249,6 +252,12 @@ class Shard:
     async def _load_classifier(self) -> Classifier:
         vocabulary = await self._encoders["text"].call("vocabulary")
         return make_classifier(self._config, vocabulary)
+
+
+def _idle_seconds() -> float:
+    """How long the cores of this machine have been idle, in all."""
+    times = psutil.cpu_times()
+    return float(times.idle + getattr(times, "iowait", 0.0))
 
 
 def _row_entry(row: Classification) -> Entry:

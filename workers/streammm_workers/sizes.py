@@ -1,7 +1,7 @@
 """How large a shard's parts are: what is set is kept, what is not is found out in the first seconds of work.
 
 Rows never depend on these sizes. A shard starts with what its cores suggest and looks about once a second at what its
-stages did. Where cores are idle although no encoder is short of time, something is waited for: if readers wait until
+stages did. Where cores have room although no encoder is short of time, something is waited for: if readers wait until
 their chunks are committed, a source may have more chunks under way; if not, sources are slow to come, and more of them
 are decoded at once. After ten seconds of work that stays as it is. Where an encoder always has a full batch waiting,
 larger ones are tried, and kept if a segment costs less in them.
@@ -9,15 +9,16 @@ larger ones are tried, and kept if a segment costs less in them.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
+
+import psutil
 
 from streammm.config import EngineConfig
 
 _TRIAL_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
-_IDLE_CORES = 0.8
-"""Cores that compute for a smaller share of the time are idle."""
+_BUSY_CORES = 0.8
+"""Cores that compute for a larger share of the time have no room, be it for this run or for something else."""
 
 _BUSY_ENCODER = 0.9
 _WAITING_SHARE = 0.1
@@ -43,13 +44,15 @@ class Sizes:
 class Measured:
     """What a shard has done by a time, in all: each value grows from one look to the next.
 
-    ``cpu_seconds`` is of the shard's process and its decoders', ``encoder_seconds`` how long the busiest encoder was
+    ``cpu_seconds`` is of the shard's process and its decoders', ``idle_seconds`` of all cores of the machine,
+    ``encoder_seconds`` how long the busiest encoder was
     at work, ``window_seconds`` how long readers waited for room for another chunk. ``num_files`` is how many files
     are under way now, and ``decoder_bytes`` the most memory a decoding process had.
     """
 
     at_seconds: float
     cpu_seconds: float
+    idle_seconds: float
     encoder_seconds: float
     window_seconds: float
     num_files: int
@@ -91,8 +94,9 @@ class Sizing:
         before, self._last = self._last, found
         seconds = found.at_seconds - before.at_seconds
         encoder = (found.encoder_seconds - before.encoder_seconds) / seconds
-        cores = (found.cpu_seconds - before.cpu_seconds) / seconds / self._cores
-        if encoder < _BUSY_ENCODER and cores < _IDLE_CORES:
+        ours = (found.cpu_seconds - before.cpu_seconds) / seconds / self._cores
+        machine = 1 - (found.idle_seconds - before.idle_seconds) / seconds / (psutil.cpu_count() or 1)
+        if encoder < _BUSY_ENCODER and max(ours, machine) < _BUSY_CORES:
             waited = (found.window_seconds - before.window_seconds) / seconds
             if waited > _WAITING_SHARE * max(1, found.num_files):
                 self._add_chunks()
@@ -107,7 +111,7 @@ class Sizing:
         """Half as many more, as long as half of the memory that is free stays so: each has two sources' processes."""
         if self._engine.decoders is not None or self._engine.sources_in_flight is not None:
             return
-        free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free_bytes = psutil.virtual_memory().available
         more = min(max(1, self.sizes.decoders // 2), free_bytes // 2 // max(1, 2 * decoder_bytes))
         decoders = min(_DECODERS_PER_CORE * self._cores, self.sizes.decoders + more)
         if decoders > self.sizes.decoders:
