@@ -113,7 +113,7 @@ def plain(paths: list[str]) -> None:
             times = np.zeros(len(frames))
             segments.append(Segment(path, n, 2.0 * n, 2.0 * n + 2, frames, times, heard, (), status))
         made = {"video": look.encode(segments), "audio": listen.encode(segments)}
-        rows, _ = classifier.rows(segments, made, classifier.initial_state())
+        rows = classifier.begin().push(segments, made)
         for row in rows:
             json.dumps(row.to_json())
 
@@ -156,7 +156,7 @@ def stages(path: Path) -> dict[str, float]:
     classifier = make_classifier(config, make_vocabulary(config, read))
     with SegmentReader(str(path), DecodeOptions()) as reader:
         segments = list(reader)
-    state = classifier.initial_state()
+    rows = classifier.begin()
     for i in range(0, len(segments), 4):
         chunk = segments[i : i + 4]
         made = {
@@ -165,7 +165,7 @@ def stages(path: Path) -> dict[str, float]:
         }
         for segment in chunk:
             timed("log-mel", listen._patches, segment.waveform)
-        _, state = timed("fusion and rows", classifier.rows, chunk, made, state)
+        timed("fusion and rows", rows.push, chunk, made)
     spent["sound encoder"] -= spent["log-mel"]
     for n in range(len(segments)):
         timed("text (a new caption a segment)", read.embed, [f"what is said in segment number {n}"])

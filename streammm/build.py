@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streammm.config import Config, seconds
@@ -21,8 +22,19 @@ if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do
 
 
 def used_modalities(config: Config) -> tuple[Modality, ...]:
-    """The modalities that count: those whose weight is above 0."""
-    return tuple(m for m in MODALITIES if config.fusion.weights[m] > 0)
+    """The modalities that count: those whose weight is above 0, and that a trained model knows."""
+    used = tuple(m for m in MODALITIES if config.fusion.weights[m] > 0)
+    if config.model is None:
+        return used
+    from streammm.fusion.trained import read_card
+
+    return tuple(m for m in used if m in read_card(Path(config.model)).dims)
+
+
+def loaded_encoders(config: Config) -> tuple[Modality, ...]:
+    """The modalities whose encoders are needed: that of text also reads the labels, where no model knows them."""
+    used = used_modalities(config)
+    return tuple(m for m in MODALITIES if m in used or (m == "text" and config.model is None))
 
 
 def decode_options(config: Config) -> DecodeOptions:
@@ -70,7 +82,7 @@ def make_encoder(config: Config, modality: Modality) -> Encoder:
 
 
 def make_vocabulary(config: Config, text_encoder: Any) -> Vocabulary:
-    """The labels of the configuration, worded for every modality by the encoder that reads text.
+    """The labels of the configuration, worded for every modality by the encoder that reads text. Not for a model.
 
     Raises:
         ConfigError: a label cannot be used.
@@ -87,12 +99,25 @@ def make_vocabulary(config: Config, text_encoder: Any) -> Vocabulary:
     )
 
 
-def make_classifier(config: Config, vocabulary: Vocabulary) -> Classifier:
-    """Fusion and row format for a vocabulary."""
-    from streammm.classifier import Classifier
-    from streammm.fusion.model import ZeroShotFusion
+def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier:
+    """Fusion and row format: of the trained model that the configuration names, or else for a vocabulary.
 
-    fusion = ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds)
+    Raises:
+        ConfigError: the model cannot be read, or was trained on other encoders.
+    """
+    from streammm.classifier import Classifier, Fusion
+    from streammm.fusion.model import ZeroShotFusion
+    from streammm.fusion.trained import load_model
+
+    fusion: Fusion
+    if config.model is not None:
+        fusion = load_model(Path(config.model))
+        for modality, name in fusion.card.encoders.items():
+            if (ours := getattr(config.encoders, modality)) != name:
+                raise ConfigError(f"encoders.{modality}: the model {config.model} was trained on {name}, not on {ours}")
+    else:
+        assert vocabulary is not None
+        fusion = ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds).eval()
     return Classifier(fusion, model_name(config), config.output.top_labels)
 
 
@@ -100,9 +125,11 @@ def identity(config: Config) -> dict[str, Any]:
     """All that rows depend on, by key: the settings that matter and the weights of the encoders that are used."""
     from streammm.encoders.weights import MODELS
 
-    used = {*used_modalities(config), "text"}
+    used = loaded_encoders(config)
     sections = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion", "output"})
     found: dict[str, Any] = {"labels": sections.pop("labels")}
+    if config.model is not None:
+        found["model"] = model_digest(config)
     for section, values in sections.items():
         found |= {f"{section}.{key}": value for key, value in values.items() if key != "journal"}
     found |= {f"decode.{key}": getattr(config.decode, key) for key in ("mode", "threads")}
@@ -118,8 +145,18 @@ def model_name(config: Config) -> str:
     matters = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion"})
     matters["precision"] = config.runtime.precision
     matters["mode"] = config.decode.mode
+    if config.model is not None:
+        matters["model"] = model_digest(config)
     digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
     return f"{encoders}:{digest[:8]}"
+
+
+def model_digest(config: Config) -> str:
+    """Names the trained model of the configuration by its content, wherever it lies."""
+    from streammm.fusion.trained import digest_of
+
+    assert config.model is not None
+    return digest_of(Path(config.model))
 
 
 def num_decoders(config: Config, num_sources: int, cores: int) -> int:

@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from streammm.fusion.model import Fused, ZeroShotFusion
+from streammm.fusion.model import Fused
 from streammm.types import MODALITIES, Classification, Embeddings, Modality, ModalityResult, Segment
 
 State = dict[str, torch.Tensor]
+
+
+class Fusion(Protocol):
+    """What fuses: with no training, or trained."""
+
+    labels: tuple[str, ...]
+    look_ahead: int
+
+    def init_state(self, batch: int) -> State:
+        """The state of so many sources of which nothing was seen yet."""
+
+    def input_of(self, made: Embeddings) -> torch.Tensor:
+        """What it takes of an encoder's embeddings: float32 [T, C]."""
+
+    def __call__(
+        self,
+        inputs: Mapping[Modality, torch.Tensor],
+        present: torch.Tensor,
+        start_seconds: torch.Tensor,
+        end_seconds: torch.Tensor,
+        state: State,
+    ) -> tuple[Fused, State]:
+        """T segments of each source; the last ones are answered with what there is of the look-ahead."""
 
 
 class Classifier:
@@ -24,55 +47,57 @@ class Classifier:
         top_labels: how many labels a row lists.
     """
 
-    def __init__(self, fusion: ZeroShotFusion, model: str, top_labels: int) -> None:
-        self._fusion = fusion.eval()
+    def __init__(self, fusion: Fusion, model: str, top_labels: int) -> None:
+        self._fusion = fusion
         self._labels = fusion.labels
         self._model = model
         self._top = top_labels
 
-    def initial_state(self) -> State:
-        """The state of a source of which nothing has been seen."""
-        return self._fusion.init_state(1)
+    def begin(self, state: State | None = None) -> Rows:
+        """The rows of a source, from its beginning or from where `Rows.state` was."""
+        return Rows(self, self._fusion.init_state(1) if state is None else state)
+
+    @property
+    def look_ahead(self) -> int:
+        """How many segments after its own a row waits for."""
+        return self._fusion.look_ahead
 
     @torch.inference_mode()
-    def rows(
-        self, segments: Sequence[Segment], embeddings: Mapping[Modality, Embeddings], state: State
-    ) -> tuple[list[Classification], State]:
-        """Rows of the next segments of a source, and the state after them.
-
-        Args:
-            segments: T consecutive segments; their pictures and sound are not needed any more.
-            embeddings: of the same T segments, by modality; one that is left out is absent in all of them.
-            state: what `initial_state` or the call before returned. It is not changed.
-        """
-        for t, segment in enumerate(segments):
-            if segment.outage:  # nothing is known of it, and it must not count as something
-                before, state = self._some(segments[:t], _rows_of(embeddings, slice(0, t)), state)
-                after, state = self.rows(segments[t + 1 :], _rows_of(embeddings, slice(t + 1, None)), state)
-                return [*before, self._nothing(segment), *after], state
-        return self._some(segments, embeddings, state)
-
-    def _some(
-        self, segments: Sequence[Segment], embeddings: Mapping[Modality, Embeddings], state: State
-    ) -> tuple[list[Classification], State]:
-        if not segments:
+    def fuse(self, items: Sequence[Item], num_ahead: int, state: State) -> tuple[list[Classification], State]:
+        """Rows of consecutive segments, all but the last ``num_ahead``, and the state before those."""
+        num_rows = len(items) - num_ahead
+        if not num_rows:
             return [], state
-        present = np.zeros((1, len(segments), len(MODALITIES)), np.bool_)
+        if not num_ahead:
+            fused, after = self._call(items, state)
+        else:
+            _, after = self._call(items[:num_rows], state)
+            fused, _ = self._call(items, state)
+        now = time.time()
+        return [self._row(item, fused, t, now) for t, item in enumerate(items[:num_rows])], after
+
+    def _call(self, items: Sequence[Item], state: State) -> tuple[Fused, State]:
+        present = torch.zeros((1, len(items), len(MODALITIES)), dtype=torch.bool)
         inputs: dict[Modality, torch.Tensor] = {}
         for m, modality in enumerate(MODALITIES):
-            if (made := embeddings.get(modality)) is not None and made.present.any():
-                present[0, :, m] = made.present
-                values = made.tags if made.tags.shape[1] else made.vectors
-                inputs[modality] = torch.from_numpy(np.array(values))[None]
-        starts = torch.tensor([[s.start_seconds for s in segments]], dtype=torch.float64)
-        ends = torch.tensor([[s.end_seconds for s in segments]], dtype=torch.float64)
-        fused, state = self._fusion(inputs, torch.from_numpy(present), starts, ends, state)
-        now = time.time()
-        return [self._row(segment, fused, present[0], t, now) for t, segment in enumerate(segments)], state
+            there = torch.tensor([modality in item.inputs for item in items])
+            if there.any():
+                present[0, :, m] = there
+                like = next(item.inputs[modality] for item in items if modality in item.inputs)
+                rows = [item.inputs.get(modality, torch.zeros_like(like)) for item in items]
+                inputs[modality] = torch.stack(rows)[None]
+        starts = torch.tensor([[item.segment.start_seconds for item in items]], dtype=torch.float64)
+        ends = torch.tensor([[item.segment.end_seconds for item in items]], dtype=torch.float64)
+        return self._fusion(inputs, present, starts, ends, state)
 
-    def _row(
-        self, segment: Segment, fused: Fused, present: npt.NDArray[np.bool_], t: int, now: float
-    ) -> Classification:
+    def item(self, segment: Segment, embeddings: Mapping[Modality, Embeddings], position: int) -> Item:
+        """A segment with what its fusion takes of its embeddings."""
+        there = {m: made for m, made in embeddings.items() if made.present[position]}
+        one = slice(position, position + 1)
+        return Item(segment, {m: self._fusion.input_of(made[one])[0] for m, made in there.items()})
+
+    def _row(self, item: Item, fused: Fused, t: int, now: float) -> Classification:
+        segment = item.segment
         return Classification(
             source=segment.source,
             segment=segment.index,
@@ -84,7 +109,7 @@ class Classifier:
                 modality: ModalityResult(
                     status=segment.status[modality],
                     weight=float(fused.weights[0, t, m]),
-                    labels=self._best(fused.by_modality[0, t, m]) if present[t, m] else (),
+                    labels=self._best(fused.by_modality[0, t, m]) if modality in item.inputs else (),
                     amount=segment.amounts.get(modality, 0),
                     num_errors=segment.num_errors.get(modality, 0),
                     num_dropped=segment.num_dropped.get(modality, 0),
@@ -98,7 +123,8 @@ class Classifier:
             live=segment.live,
         )
 
-    def _nothing(self, segment: Segment) -> Classification:
+    def nothing(self, segment: Segment) -> Classification:
+        """The row of an outage."""
         return Classification(
             source=segment.source,
             segment=segment.index,
@@ -118,8 +144,44 @@ class Classifier:
         return tuple((self._labels[i], value) for i, value in zip(indexes.tolist(), values.tolist(), strict=True))
 
 
-def _rows_of(embeddings: Mapping[Modality, Embeddings], rows: slice) -> dict[Modality, Embeddings]:
-    return {m: made[rows] for m, made in embeddings.items()}
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A segment, whose pictures and sound are not needed any more, and what is fused of it, float32 [C] by modality."""
+
+    segment: Segment
+    inputs: Mapping[Modality, torch.Tensor]
+
+
+class Rows:
+    """The rows of one source: segments in, in order, and rows out, as many segments later as the fusion looks ahead.
+
+    ``state`` is that of the fusion before the first segment whose row is not out yet: whoever begins with it, and with
+    that segment, gets the same rows.
+    """
+
+    def __init__(self, classifier: Classifier, state: State) -> None:
+        self.state = state
+        self._classifier = classifier
+        self._waiting: list[Item] = []
+
+    def push(self, segments: Sequence[Segment], embeddings: Mapping[Modality, Embeddings]) -> list[Classification]:
+        """Takes the next segments, and their embeddings by modality; one that is left out is absent in all of them."""
+        found: list[Classification] = []
+        for position, segment in enumerate(segments):
+            if segment.outage:  # nothing is known of it, and it must not count as something
+                found += [*self.flush(), self._classifier.nothing(segment)]
+            else:
+                self._waiting.append(self._classifier.item(segment, embeddings, position))
+        return found + self._out(min(self._classifier.look_ahead, len(self._waiting)))
+
+    def flush(self) -> list[Classification]:
+        """The rows that wait for segments that will not come."""
+        return self._out(0)
+
+    def _out(self, num_ahead: int) -> list[Classification]:
+        rows, self.state = self._classifier.fuse(self._waiting, num_ahead, self.state)
+        self._waiting = self._waiting[len(rows) :]
+        return rows
 
 
 def _since(segment: Segment) -> float:

@@ -111,6 +111,9 @@ def run(
     labels: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="What to look and listen for, in any words.")
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Classify with a model that streammm train made.")
+    ] = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     out: Annotated[
@@ -151,7 +154,7 @@ def run(
         config_of_earlier, sources = earlier(place)
     if config_of_earlier is not None and config_file is None:
         config_file = place / "config.yaml"
-    config = load(config_file, settings or (), labels=labels)
+    config = load(config_file, settings or (), labels=labels, model=None if model is None else str(model))
     if not is_directory and (fresh or retry_quarantined or config.output.journal):
         raise ConfigError("--fresh, --retry-quarantined and output.journal are for run directories")
     names = list_sources(sources, listing_options(config))

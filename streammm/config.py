@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from streammm.errors import ConfigError
 from streammm.types import MODALITIES, Modality
 
+MODEL_SETTINGS_FILE = "config.yaml"
+"""In the directory of a trained model: the settings under which it was trained, and is run unless others are given."""
+
 _BASE_WEIGHTS: dict[Modality, float] = {"video": 1.0, "audio": 1.0, "text": 0.5}
 
 Positive = Annotated[float, Field(gt=0)]
@@ -171,6 +174,11 @@ class OutputConfig(_Section):
     """What a row holds, and where rows are kept."""
 
     top_labels: Count = Field(10, description="How many labels a row lists, best first, fused and per modality.")
+    embeddings: bool = Field(
+        False,
+        description="Keep what the encoders made of each segment in the journal, beside its row: for training and for "
+        "other labels later, without decoding. About 20 kB a segment.",
+    )
     journal: str | None = Field(
         None,
         description="Database that rows, cursors and fusion state are committed to, such as "
@@ -226,6 +234,9 @@ class Config(_Section):
     """Everything that can be set. Every key has a default; a file or --set names only what differs."""
 
     labels: tuple[str, ...] | None = Field(None, description="What to look and listen for. Default: a general list.")
+    model: str | None = Field(
+        None, description="Directory of a trained model, whose labels, encoders and segments are used. Default: none."
+    )
     sources: SourcesConfig = SourcesConfig()
     segment: SegmentConfig = SegmentConfig()
     decode: DecodeConfig = DecodeConfig()
@@ -237,6 +248,12 @@ class Config(_Section):
     output: OutputConfig = OutputConfig()
     engine: EngineConfig = EngineConfig()
     ray: RayConfig = RayConfig()
+
+    @model_validator(mode="after")
+    def _labels_of_one(self) -> Self:
+        if self.model is not None and self.labels is not None:
+            raise ValueError("a trained model has its own labels: leave labels out")
+        return self
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -285,10 +302,22 @@ def load(path: Path | None = None, settings: Iterable[str] = (), **overrides: An
             raise ConfigError(f"a setting has the form key=value, such as segment.length_seconds=4, got {setting!r}")
         _put(values, key.strip().split("."), _parse(text, setting), setting)
     values.update({key: value for key, value in overrides.items() if value is not None})
+    if isinstance(model := values.get("model"), str):
+        values = _merged(_read(Path(model, MODEL_SETTINGS_FILE)), values) | {"model": str(Path(model).resolve())}
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
+
+
+def _merged(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The base, but what the values say."""
+    merged = dict(base)
+    for key, value in values.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = _merged(below, value) if both and below is not None else value
+    return merged
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike, fspath
 
-from streammm.build import decode_options, make_classifier, make_encoder, make_vocabulary, used_modalities
+from streammm.build import (
+    decode_options,
+    loaded_encoders,
+    make_classifier,
+    make_encoder,
+    make_vocabulary,
+    used_modalities,
+)
 from streammm.config import Config, load
 from streammm.encoders.isolation import encode_isolated, with_failures
 from streammm.media.read import open_reader
@@ -37,10 +44,11 @@ def classify(
         open_reader(fspath(source), decode_options(config)) as reader,
         ThreadPoolExecutor(4, thread_name_prefix="streammm") as threads,
     ):
-        encoders = {m: make_encoder(config, m) for m in {*used_modalities(config), "text"}}
+        encoders = {m: make_encoder(config, m) for m in loaded_encoders(config)}
         list(threads.map(lambda encoder: encoder.setup(), encoders.values()))
-        classifier = make_classifier(config, make_vocabulary(config, encoders["text"]))
-        state = classifier.initial_state()
+        vocabulary = make_vocabulary(config, encoders["text"]) if config.model is None else None
+        classifier = make_classifier(config, vocabulary)
+        rows = classifier.begin()
         is_last = False
         while not is_last:
             chunk, is_last = reader.read(config.engine.chunk_segments)
@@ -50,5 +58,5 @@ def classify(
             made = dict(zip(used, threads.map(lambda m, c=chunk: encode_isolated(encoders[m], c), used), strict=True))
             for modality, encoded in made.items():
                 chunk = with_failures(chunk, modality, encoded.failures)
-            rows, state = classifier.rows(chunk, {m: encoded.embeddings for m, encoded in made.items()}, state)
-            yield from rows
+            yield from rows.push(chunk, {m: encoded.embeddings for m, encoded in made.items()})
+        yield from rows.flush()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from streammm.fusion.modality import PictureJudge, SoundJudge, TextJudge, weighted_sum
 from streammm.fusion.temporal import ExponentialMemory, State
 from streammm.fusion.vocabulary import Vocabulary
-from streammm.types import MODALITIES, Modality
+from streammm.types import MODALITIES, Embeddings, Modality
 
 SMOOTHING_SECONDS = 1.5
 """Chosen on ESC-10 clips of 5 s strung together, where 0.5 to 2 s were alike and best: 70 % of segments against 61 %
@@ -63,6 +63,7 @@ class ZeroShotFusion(nn.Module):
         if unknown or any(not 0 <= w < float("inf") for w in weights.values()) or not any(weights.values()):
             raise ValueError(f"weights must be zero or more for some of {MODALITIES}, got {dict(weights)}")
         self.labels = vocabulary.labels
+        self.look_ahead = 0
         self.judges = nn.ModuleDict(
             {"audio": SoundJudge(vocabulary), "text": TextJudge(vocabulary), "video": PictureJudge(vocabulary)}
         )
@@ -75,6 +76,10 @@ class ZeroShotFusion(nn.Module):
     def init_state(self, batch: int) -> State:
         """The state of ``batch`` sources of which nothing was seen yet."""
         return self.memory.init_state(batch, len(self.labels), self.base_weights.device)
+
+    def input_of(self, made: Embeddings) -> Tensor:
+        """What of an encoder's embeddings it takes: its class scores, or its vectors where it has no classes."""
+        return torch.from_numpy(made.tags if made.tags.shape[1] else made.vectors)
 
     def forward(
         self,

@@ -16,12 +16,13 @@ from dataclasses import asdict, dataclass, field
 import psutil
 from safetensors import torch as safetensors
 
-from streammm.build import decode_options, make_classifier, used_modalities
-from streammm.classifier import Classifier, State
+from streammm.build import decode_options, loaded_encoders, make_classifier, used_modalities
+from streammm.classifier import Classifier, Rows
 from streammm.config import Config
 from streammm.encoders.isolation import with_failures
 from streammm.errors import SourceError
 from streammm.journal import Cursor, Entry, Lease, quarantine_entry
+from streammm.kept import embeddings_entry
 from streammm.media.address import is_address, public_name
 from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport
 from streammm_workers.batch import Batcher
@@ -62,7 +63,7 @@ class Shard:
         self._journal = journal
         self._decoders = Decoders(config, decode_options(config), spawn, num_decoders)
         self._encoders: dict[Modality, Handle] = {
-            m: spawn(f"encode-{m}", EncodeWorker, config, m) for m in {*used_modalities(config), "text"}
+            m: spawn(f"encode-{m}", EncodeWorker, config, m) for m in loaded_encoders(config)
         }
         self._classifier: asyncio.Task[Classifier] | None = None
         self._batchers: dict[Modality, Batcher] = {
@@ -176,8 +177,9 @@ class Shard:
     async def _fuse_and_commit(self, reading: Reading) -> SourceReport | None:
         classifier = await self._make_classifier()
         cursor = reading.start
-        state = classifier.initial_state() if cursor.state is None else safetensors.load(cursor.state)
+        rows = classifier.begin(None if cursor.state is None else safetensors.load(cursor.state))
         health = _Health()
+        beside: dict[int, list[Entry]] = {}
         while True:
             item = await reading.queue.get()
             if item is None or (isinstance(item, NotOpenError) and self._is_draining):
@@ -185,8 +187,10 @@ class Shard:
             if isinstance(item, Exception):
                 raise item
             chunk = item.chunk
-            rows, entries, state = await self._rows(classifier, item, state, health)
             is_done = chunk.is_last and not self._is_draining
+            made = await self._rows(rows, item, health, beside)
+            made += rows.flush() if is_done else []
+            entries = [entry for row in made for entry in (_row_entry(row), *beside.pop(row.segment, ()))]
             if is_done and health.failed - health.worked:
                 which = " and ".join(sorted(health.failed - health.worked))
                 failure = SourceError(
@@ -194,11 +198,11 @@ class Shard:
                 )
             else:
                 failure = None
-            if rows or is_done:
+            if made or is_done:
                 cursor = Cursor(
-                    rows[-1].segment + 1 if rows else cursor.next_segment,
-                    safetensors.save(state),
-                    rows[-1].end_seconds if rows else cursor.media_seconds,
+                    made[-1].segment + 1 if made else cursor.next_segment,
+                    safetensors.save(rows.state),
+                    made[-1].end_seconds if made else cursor.media_seconds,
                     reading.start.num_errors + chunk.num_errors + health.num_failures,
                     chunk.last_error or health.last_failure or reading.start.last_error,
                     reading.start.num_restarts + reading.num_restarts + chunk.num_restarts,
@@ -218,9 +222,9 @@ class Shard:
                 return cursor.report(reading.name) if is_done else None
 
     async def _rows(
-        self, classifier: Classifier, item: Pending, state: State, health: _Health
-    ) -> tuple[list[Classification], list[Entry], State]:
-        """The rows of a chunk, what goes into the journal for it, and the state after it."""
+        self, rows: Rows, item: Pending, health: _Health, beside: dict[int, list[Entry]]
+    ) -> list[Classification]:
+        """The rows that are out after a chunk; what goes into the journal beside a row is noted by segment."""
         segments: Sequence[Segment] = item.chunk.segments
         embeddings: dict[Modality, Embeddings] = {}
         reasons = {index: [("decoder-died", text)] for index, text in item.chunk.left_out.items()}
@@ -235,14 +239,13 @@ class Shard:
                 health.last_failure = text
                 found = reasons.setdefault(segments[i].index, [])
                 found.append(("encoder-failed", f"{modality}: {text}"))
-        if not segments:
-            return [], [], state
-        rows, state = classifier.rows(segments, embeddings, state)
-        entries = [_row_entry(row) for row in rows]
-        for index, found in sorted(reasons.items()):
-            error = SourceError(rows[0].source, found[0][0], "; ".join(text for _, text in found))
-            entries.append(quarantine_entry(error, index))
-        return rows, entries, state
+        for index, found in reasons.items():
+            error = SourceError(segments[0].source, found[0][0], "; ".join(text for _, text in found))
+            beside.setdefault(index, []).append(quarantine_entry(error, index))
+        if self._config.output.embeddings:
+            for position, segment in enumerate(segments):
+                beside.setdefault(segment.index, []).append(embeddings_entry(segment, embeddings, position))
+        return rows.push(segments, embeddings)
 
     async def _make_classifier(self) -> Classifier:
         if self._classifier is None:
@@ -250,7 +253,9 @@ class Shard:
         return await asyncio.shield(self._classifier)
 
     async def _load_classifier(self) -> Classifier:
-        vocabulary = await self._encoders["text"].call("vocabulary")
+        vocabulary = None
+        if self._config.model is None:
+            vocabulary = await self._encoders["text"].call("vocabulary")
         return make_classifier(self._config, vocabulary)
 
 

@@ -1,0 +1,165 @@
+"""A model directory -> a fusion that answers in the labels it was trained on, in the place of ``model.py``.
+
+The directory holds ``model.json`` (labels, architecture, calibration) and ``model.safetensors``. Nothing in it is
+executed: it may come from a stranger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+from torch import Tensor, nn
+
+from streammm.errors import ConfigError
+from streammm.fusion.learned import LearnedFusion, Logits, State
+from streammm.fusion.model import Fused
+from streammm.types import Embeddings, Modality
+
+MODEL_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
+
+Task = Literal["multi_class", "multi_label"]
+
+
+class ModelCard(BaseModel):
+    """What is known of a trained model, as ``model.json`` says it.
+
+    ``background`` is the label that means "none of these", if there is one; rows tell it as ``other``. ``encoders``
+    names the encoder of each modality, ``weights`` the digests of their files. ``temperature`` divides the logits
+    (Guo et al., arXiv:1706.04599), ``thresholds`` are the probabilities from which a label counts as there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    task: Task
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    background: str | None = None
+    dims: dict[Modality, Annotated[int, Field(gt=0, le=65_536)]]
+    encoders: dict[Modality, str]
+    weights: dict[Modality, list[str]] = {}
+    width: Annotated[int, Field(gt=0, le=65_536)] = 128
+    join: str = "gated"
+    memory: str = "ssm"
+    look_ahead: Annotated[int, Field(ge=0, le=1000)] = 0
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    thresholds: dict[str, float] = {}
+
+    def network(self, dropout: float = 0.0) -> LearnedFusion:
+        """The network, with weights at random."""
+        return LearnedFusion(
+            self.dims,
+            len(self.labels),
+            width=self.width,
+            join=self.join,
+            memory=self.memory,
+            look_ahead=self.look_ahead,
+            dropout=dropout,
+        )
+
+
+class TrainedFusion(nn.Module):
+    """A trained network and its calibration.
+
+    Args:
+        card: what is known of it.
+        network: with the weights that belong to it.
+    """
+
+    def __init__(self, card: ModelCard, network: LearnedFusion) -> None:
+        super().__init__()
+        self.card = card
+        self.network = network
+        self.look_ahead = network.look_ahead
+        self.labels = tuple(label for label in card.labels if label != card.background)
+        self._places = [n for n, label in enumerate(card.labels) if label != card.background]
+
+    def init_state(self, batch: int) -> State:
+        """The state of ``batch`` sources of which nothing was seen yet."""
+        return self.network.init_state(batch)
+
+    def input_of(self, made: Embeddings) -> Tensor:
+        """What of an encoder's embeddings it takes: float32 [T, D]."""
+        return torch.from_numpy(made.vectors)
+
+    def forward(
+        self,
+        inputs: Mapping[Modality, Tensor],
+        present: Tensor,
+        start_seconds: Tensor,
+        end_seconds: Tensor,
+        state: State | None = None,
+    ) -> tuple[Fused, State]:
+        """As `ZeroShotFusion.forward`; the last segments are answered with what there is of the look-ahead."""
+        logits, state = self.network(inputs, present, start_seconds, end_seconds, state)
+        return self.probabilities(logits), state
+
+    def probabilities(self, logits: Logits) -> Fused:
+        """Logits as calibrated probabilities: of several labels at once they are independent of each other."""
+        fused, other = self._split(logits.fused / self.card.temperature)
+        by_modality, _ = self._split(logits.by_modality)
+        return Fused(fused, other, by_modality, logits.weights)
+
+    def _split(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities of the labels, and that of none of them."""
+        if self.card.task == "multi_label":
+            found = logits.sigmoid()[..., self._places]
+            return found, (1.0 - found).prod(-1)
+        found = logits.softmax(-1)[..., self._places]
+        return found, (1.0 - found.sum(-1)).clamp_min(0.0)
+
+
+def load_model(path: Path) -> TrainedFusion:
+    """The model in a directory.
+
+    Raises:
+        ConfigError: there is none, or it is damaged.
+    """
+    card = read_card(path)
+    try:
+        network = card.network()
+        network.load_state_dict(safetensors.load_file(path / WEIGHTS_FILE))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(f"the model {path} cannot be read: {str(error).splitlines()[0]}") from error
+    return TrainedFusion(card, network).eval()
+
+
+def read_card(path: Path) -> ModelCard:
+    """What is known of the model in a directory; see `load_model`."""
+    try:
+        return ModelCard.model_validate_json((path / MODEL_FILE).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} holds no model: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or MODEL_FILE
+        raise ConfigError(f"the model {path} cannot be read: {where}: {first['msg']}") from error
+
+
+def save_model(path: Path, card: ModelCard, network: LearnedFusion) -> None:
+    """Writes a model directory's two files."""
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    safetensors.save_file(tensors, path / WEIGHTS_FILE)
+    (path / MODEL_FILE).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def digest_of(path: Path) -> str:
+    """Names all that the numbers of a model depend on.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    digest = hashlib.sha256()
+    try:
+        for name in (MODEL_FILE, WEIGHTS_FILE):
+            digest.update((path / name).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} holds no model: {error.strerror or error}") from error
+    return digest.hexdigest()
