@@ -139,6 +139,15 @@ def identity(config: Config) -> dict[str, Any]:
     return found
 
 
+def feature_identity(config: Config) -> dict[str, Any]:
+    """All that embeddings depend on, by key: `identity` without labels, fusion and what a row holds."""
+    return {
+        key: value
+        for key, value in identity(config).items()
+        if key not in ("labels", "model") and not key.startswith(("fusion.", "output."))
+    }
+
+
 def model_name(config: Config) -> str:
     """Names all that the numbers in a row depend on: the encoders, and a digest of the settings that matter."""
     encoders = "+".join(getattr(config.encoders, m) for m in ("video", "audio", "text") if m in used_modalities(config))

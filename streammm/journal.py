@@ -322,8 +322,8 @@ class Journal:
         self._read_up_to[name] = found[0]
         return found[0], json.loads(found[1])
 
-    def read(self, after: int, limit: int = 1000) -> list[Entry]:
-        """Entries after a position, in the order in which they were committed."""
+    def read(self, after: int, limit: int = 1000, *, source: str | None = None, kind: str | None = None) -> list[Entry]:
+        """Entries after a position, in the order in which they were committed; all, or of one source or kind."""
         with self._begin() as connection:
             query = (
                 select(_sources.c.name, _entries.c.segment, _entries.c.kind, _entries.c.text, _entries.c.position)
@@ -332,6 +332,10 @@ class Journal:
                 .order_by(_entries.c.position)
                 .limit(limit)
             )
+            if source is not None:
+                query = query.where(_sources.c.name == source)
+            if kind is not None:
+                query = query.where(_entries.c.kind == kind)
             return [Entry(*row) for row in connection.execute(query)]
 
     def advance(self, sink: str, position: int, mark: Any) -> None:
@@ -375,7 +379,7 @@ class Journal:
             "quarantined_segments": segments or 0,
         }
 
-    def done(self, limit: int = 1000) -> dict[str, float]:
+    def done(self, limit: int | None = 1000) -> dict[str, float]:
         """Sources that were done to their end, each with its seconds of media; the first so many."""
         query = select(_sources.c.name, _sources.c.media_seconds).where(_sources.c.status == DONE).limit(limit)
         with self._begin() as connection:

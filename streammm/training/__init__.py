@@ -1,0 +1,1 @@
+"""Training: labelled media in, a model directory out, and how good it is."""

@@ -1,0 +1,211 @@
+"""Examples with labels -> a trained network: minutes on a CPU, since nothing is decoded any more.
+
+A training that was stopped is gone on with, see ``state.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streammm.fusion.learned import LearnedFusion, Logits
+from streammm.fusion.trained import ModelCard, Task
+from streammm.training.dataset import Batch, Example, batches
+from streammm.training.loss import balanced_weights, drop_modalities, segment_loss, source_loss
+from streammm.training.state import Epoch, TrainingState
+from streammm.types import Modality
+
+_ALONE_WEIGHT = 0.3
+"""What the loss of each modality by itself counts beside that of all together."""
+
+_EVALUATED_SEGMENTS = 4096
+_WARM_UP = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class FitOptions:
+    """How to train.
+
+    ``learning_rate`` None: 0.001 up to a thousand segments, ten times that from ten thousand on. ``patience`` epochs
+    without a better validation end the training. ``modality_dropout`` is the share of modalities left out at random.
+    """
+
+    epochs: int = 60
+    patience: int = 15
+    segments_a_batch: int = 512
+    max_segments: int = 128
+    learning_rate: float | None = None
+    weight_decay: float = 0.01
+    dropout: float = 0.2
+    modality_dropout: float = 0.2
+    smoothing: float = 0.05
+    balance_classes: bool = False
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Fitted:
+    """The network of the best epoch, in evaluation mode, and how it came to that."""
+
+    net: FusionNet
+    history: list[Epoch]
+    best: int
+
+
+class FusionNet(nn.Module):
+    """Towers, which are trained encoders of single modalities, and the fusion on top of them."""
+
+    def __init__(self, network: LearnedFusion, towers: Mapping[Modality, nn.Module]) -> None:
+        super().__init__()
+        self.network = network
+        self.towers = nn.ModuleDict({str(modality): tower for modality, tower in towers.items()})
+
+    def forward(self, batch: Batch, present: Tensor) -> Logits:
+        """The logits of a batch, of which only the modalities are looked at that are ``present``, bool [B, T, M]."""
+        inputs = {m: self.towers[m](x) if m in self.towers else x for m, x in batch.inputs.items()}
+        found: tuple[Logits, object] = self.network(
+            inputs, present, batch.start_seconds, batch.end_seconds, lengths=batch.lengths
+        )
+        return found[0]
+
+
+def fit(
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    card: ModelCard,
+    options: FitOptions,
+    *,
+    score: Callable[[Tensor, Tensor, Task], float],
+    input_dims: Mapping[Modality, int] | None = None,
+    towers: Mapping[Modality, nn.Module] | None = None,
+    folder: Path | None = None,
+    on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+) -> Fitted:
+    """Trains the network of a model card.
+
+    Args:
+        train: what is learned from; at least one segment or source has labels.
+        validation: what chooses the epoch that is kept; never learned from.
+        card: labels and architecture.
+        options: how.
+        score: logits and targets float32 [N, K] of known segments to a number that should be large.
+        input_dims: lengths of the features, where towers come before the network; else those of the card.
+        towers: modules from features [..., D] to what the network takes, trained along.
+        folder: where the state is kept after every epoch, and taken up again; None: not.
+        on_epoch: told of every epoch.
+
+    Raises:
+        ValueError: there is nothing to learn from.
+    """
+    known = [e.targets[e.known] for e in train if e.known.any()]
+    if not known and not any(e.weak is not None for e in train):
+        raise ValueError("nothing in the training data has a label")
+    torch.manual_seed(options.seed)
+    net = FusionNet(card.network(options.dropout), towers or {})
+    dims = input_dims or card.dims
+    targets = torch.from_numpy(np.concatenate(known)) if known else torch.zeros(0, len(card.labels))
+    weights = balanced_weights(targets, card.task) if options.balance_classes else torch.ones(len(card.labels))
+    num_segments = sum(min(len(e), options.max_segments) for e in train)
+    rate = options.learning_rate or 0.001 * min(10.0, max(1.0, num_segments / 1000))
+    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=options.weight_decay)
+    what = json.dumps([card.model_dump(mode="json"), asdict(options), num_segments], sort_keys=True)
+    state = TrainingState(net, optimizer, what)
+    if folder is not None:
+        state.load(folder)
+    while len(state.history) < options.epochs and not state.is_stale(options.patience):
+        number = len(state.history) + 1
+        train_loss = _train_epoch(net, train, dims, card.task, weights, options, number, rate, optimizer)
+        logits, truth = predict(net, validation or train, dims)
+        everything = torch.ones(len(truth), dtype=torch.bool)
+        loss = float(segment_loss(logits, truth, everything, card.task, torch.ones_like(weights), 0.0))
+        epoch = Epoch(number, train_loss, loss, score(logits, truth, card.task) if len(truth) else -train_loss)
+        state.add(epoch)
+        if folder is not None:
+            state.save(folder)
+        on_epoch(epoch)
+    net.load_state_dict(state.best_tensors)
+    return Fitted(net.eval(), state.history, state.best.number if state.best else 0)
+
+
+def _train_epoch(
+    net: FusionNet,
+    train: Sequence[Example],
+    dims: Mapping[Modality, int],
+    task: Task,
+    weights: Tensor,
+    options: FitOptions,
+    number: int,
+    rate: float,
+    optimizer: torch.optim.Optimizer,
+) -> float:
+    """Goes through the examples once; returns the mean loss."""
+    draw = np.random.default_rng([options.seed, number])
+    torch.manual_seed(options.seed * 100_003 + number)
+    net.train()
+    losses, num_done = [], 0
+    for batch in batches(
+        train, dims, segments_a_batch=options.segments_a_batch, max_segments=options.max_segments, draw=draw
+    ):
+        done = (number - 1 + num_done / len(train)) / options.epochs
+        num_done += len(batch.lengths)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * one_cycle(done)
+        loss = _loss(net, batch, task, weights, options)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return float(np.mean(losses))
+
+
+def _loss(net: FusionNet, batch: Batch, task: Task, weights: Tensor, options: FitOptions) -> Tensor:
+    """The loss of all modalities together, and a share of that of each alone."""
+    present = drop_modalities(batch.present, options.modality_dropout)
+    logits = net(batch, present)
+
+    def of(found: Tensor, there: Tensor) -> Tensor:
+        by_segment = segment_loss(found, batch.targets, batch.known & there, task, weights, options.smoothing)
+        there = there & batch.is_there
+        return by_segment + source_loss(found, batch.weak, there, batch.has_weak & there.any(-1), task)
+
+    loss = of(logits.fused, torch.ones_like(batch.known))
+    for m in range(present.shape[-1]):
+        loss = loss + _ALONE_WEIGHT * of(logits.by_modality[:, :, m], present[..., m])
+    return loss
+
+
+def one_cycle(done: float) -> float:
+    """The learning rate after a share of the training, relative to its largest: a fifth up, the rest down.
+
+    After Smith and Topin, Super-Convergence (arXiv:1708.07120), both ways along a cosine.
+    """
+    if done < _WARM_UP:
+        return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * done / _WARM_UP))
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (done - _WARM_UP) / (1 - _WARM_UP))))
+
+
+@torch.inference_mode()
+def predict(
+    net: FusionNet, examples: Sequence[Example], dims: Mapping[Modality, int], keep: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Logits and targets of all segments whose labels are known: float32 [N, K] both, in order.
+
+    Args:
+        keep: bool [M], modalities that are left; None for all.
+    """
+    net.eval()
+    num_classes = examples[0].targets.shape[1] if examples else 0
+    logits, targets = [torch.zeros(0, num_classes)], [torch.zeros(0, num_classes)]
+    for batch in batches(examples, dims, segments_a_batch=_EVALUATED_SEGMENTS):
+        present = batch.present if keep is None else batch.present & keep
+        logits.append(net(batch, present).fused[batch.known])
+        targets.append(batch.targets[batch.known])
+    return torch.cat(logits), torch.cat(targets)
