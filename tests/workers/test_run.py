@@ -190,6 +190,16 @@ def test_rows_do_not_depend_on_how_the_work_is_cut(clip: MakeClip, sources: list
     assert_same(run(good, narrow).by_segment(), run(good, config).by_segment())
 
 
+def test_several_shards_in_one_process_give_the_rows_of_one(
+    sources: list[Path], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_devices", lambda config: [config, config])  # as on a machine with two GPUs
+    found = run(sources, config)
+    assert found.snapshot["num_shards"] == 2
+    monkeypatch.undo()
+    assert_same(found.by_segment(), run(sources, config).by_segment())
+
+
 @pytest.mark.ray
 def test_ray_gives_the_rows_of_one_process(sources: list[Path], config: Config) -> None:
     actors = load(settings=["ray.encoders=actors"], labels=LABELS)
