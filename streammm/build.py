@@ -12,6 +12,7 @@ from streammm.media.cutting import Windows
 from streammm.media.listing import MEDIA_SUFFIXES, ListingOptions
 from streammm.media.network import NetworkOptions
 from streammm.media.options import DecodeOptions, Limits, LiveOptions
+from streammm.media.store import READ_SECONDS
 from streammm.types import MODALITIES, Modality
 
 if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do not need it
@@ -48,7 +49,11 @@ def decode_options(config: Config) -> DecodeOptions:
 def listing_options(config: Config) -> ListingOptions:
     """What is taken of directories and lists."""
     named = config.sources.extensions
-    return ListingOptions(MEDIA_SUFFIXES if named is None else frozenset(named), config.sources.deduplicate)
+    return ListingOptions(
+        MEDIA_SUFFIXES if named is None else frozenset(named),
+        config.sources.deduplicate,
+        config.network.read_seconds or READ_SECONDS,
+    )
 
 
 def make_encoder(config: Config, modality: Modality) -> Encoder:

@@ -254,8 +254,9 @@ def probe(
 ) -> None:
     """Show what sources hold and what would be made of them: streams, real frame rate, damage, segments, advice."""
     from streammm.build import decode_options, listing_options
-    from streammm.media.listing import Skipped, list_sources
+    from streammm.media.listing import list_sources
     from streammm.media.look import probe as look
+    from streammm.media.skipped import Skipped
     from streammm.probe_table import render
 
     config = load(config_file, settings or ())

@@ -54,7 +54,9 @@ class SourcesConfig(_Section):
         None, description="Endings of the files that are taken of a directory, such as .mp4. Default: all media."
     )
     deduplicate: Literal["path", "content"] = Field(
-        "path", description="Which sources are the same, and done once: those of one path, or those of equal bytes."
+        "path",
+        description="Which sources are the same, and done once: those of one path, or those of equal bytes; in a store "
+        "(S3, GCS) those of equal size and checksum.",
     )
 
     @field_validator("extensions")
@@ -100,7 +102,9 @@ class NetworkConfig(_Section):
     rtsp_transport: Literal["tcp", "udp"] = Field("tcp", description="What RTSP carries its streams over.")
     open_seconds: Positive = Field(10.0, description="How long connecting may take.")
     read_seconds: Positive | None = Field(
-        None, description="How long a stream may be silent before it is opened again. Default: by protocol, 4 to 15 s."
+        None,
+        description="How long nothing may come: a stream is opened again then, a file in a store is given up. "
+        "Default: by protocol, 4 to 60 s.",
     )
     ca_file: str | None = Field(None, description="Certificates to trust for https. Default: the usual ones.")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -84,6 +84,7 @@ def probe_container(
     decode_seconds: float = 10.0,
     is_live: bool = False,
     live_seconds: float = 5.0,
+    notes: Sequence[str] = (),
 ) -> Probe:
     """Looks into an open container.
 
@@ -96,6 +97,7 @@ def probe_container(
         decode_seconds: how much of it is decoded; infinity for all.
         is_live: it goes on without end, and is looked at for ``live_seconds``.
         live_seconds: how long a live source is looked at.
+        notes: further advice.
     """
     look = Survey(container, decode_seconds, live_seconds if is_live else math.inf)
     end = max((look.found[s.index].ends for s in (look.video, look.audio) if s is not None), default=0.0)
@@ -123,7 +125,8 @@ def probe_container(
         last_error=look.errors[-1] if look.errors else "a packet is damaged" if num_errors else "",
         num_segments=None if is_live else _num_segments(end, length_seconds, hop_seconds),
     )
-    return Probe(**{**asdict(probe), "streams": probe.streams, "advice": tuple(_advice(probe, look))})
+    advice = [*_advice(probe, look), *notes]
+    return Probe(**{**asdict(probe), "streams": probe.streams, "advice": tuple(advice)})
 
 
 def _num_segments(end: float, length: float, hop: float) -> int:

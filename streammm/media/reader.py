@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,12 +13,11 @@ import av.error
 
 from streammm.errors import DecodeError, SourceError
 from streammm.media import position
-from streammm.media.address import is_address, public_name
+from streammm.media.address import public_name
 from streammm.media.decode import MediaDecoder
-from streammm.media.opening import open_source
+from streammm.media.opening import captions_beside, open_source
 from streammm.media.options import DecodeOptions
-from streammm.media.source import sidecars
-from streammm.media.subtitles import read_sidecar
+from streammm.media.subtitles import read_captions
 from streammm.types import Cue, Segment
 
 _MAX_DEMUX_ERRORS = 100
@@ -33,7 +34,7 @@ class SegmentReader:
     cannot be decoded of it and is counted; only a source of which nothing at all can be decoded is an error.
 
     Args:
-        source: path of a file; caption files beside it are read too.
+        source: path or address of a file; caption files beside it are read too.
         options: how to decode and cut.
         first_segment: index of the first segment to hand out. Decoding starts shortly before it, except where
             segments are shots, which have to be found from the beginning.
@@ -116,10 +117,22 @@ class SegmentReader:
 
     def _read_sidecar(self) -> list[Cue]:
         """Cues of the first caption file beside the source; one that cannot be read is counted as an error."""
-        for path in () if is_address(self._address) else sidecars(self._address):
+        try:
+            names = captions_beside(self._address, self._options, self._on_progress)
+        except SourceError as error:
+            if error.reason != "unauthorised":
+                raise
+            detail = f"captions beside it cannot be looked for: {error.detail}"
+            self._sidecar_error = SourceError(self.source, error.reason, detail)
+            return []
+        for name in names:
             try:
-                return read_sidecar(path)
+                options = replace(self._options, max_pixels=1, hardware=None)
+                with closing(open_source(name, options, on_wait=self._on_progress)) as opened:
+                    return read_captions(opened.container, name)
             except SourceError as error:
+                if error.reason == "unreachable":  # without them there would be other rows
+                    raise
                 self._sidecar_error = error
         return []
 

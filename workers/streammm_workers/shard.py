@@ -19,7 +19,7 @@ from streammm.config import Config
 from streammm.encoders.isolation import Encoded, with_failures
 from streammm.errors import SourceError
 from streammm.journal import Cursor, Entry, Lease, quarantine_entry
-from streammm.media.address import is_address, public_name
+from streammm.media.address import is_file, public_name
 from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport
 from streammm_workers.batch import Batcher
 from streammm_workers.decode import Chunk, DecodeWorker, NotOpenError
@@ -121,7 +121,7 @@ class Shard:
         lease: Lease | None = None if self._is_draining else await self._journal.call("lease", name)
         if lease is None:
             return None
-        index = None if is_address(source) else min(range(len(self._decoders)), key=self._num_readings.__getitem__)
+        index = None if not is_file(source) else min(range(len(self._decoders)), key=self._num_readings.__getitem__)
         if index is None:
             decoder = self._followers[name] = self._spawn(FOLLOW, DecodeWorker, self._decode_options)
         else:
