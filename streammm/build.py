@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from streammm.config import Config, seconds
 from streammm.errors import ConfigError
 from streammm.media.cutting import Windows
+from streammm.media.filter import SourceFilter
 from streammm.media.listing import MEDIA_SUFFIXES, ListingOptions
 from streammm.media.network import NetworkOptions
 from streammm.media.options import DecodeOptions, Limits, LiveOptions
@@ -43,6 +44,7 @@ def decode_options(config: Config) -> DecodeOptions:
         network=NetworkOptions(**dict(config.network)),
         live=LiveOptions(**dict(config.live)),
         limits=Limits(config.decode.memory_mb * 2**20, config.decode.progress_seconds, config.decode.segment_seconds),
+        filter=SourceFilter(config.sources.min_seconds, config.sources.max_seconds, config.sources.require),
     )
 
 

@@ -128,6 +128,7 @@ class _Server:
                 public_name(source),
                 is_live=opened.is_live,
                 captions_beside=tuple(captions),
+                source_filter=options.filter,
                 notes=notes,
                 **arguments,
             )

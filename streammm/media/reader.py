@@ -18,7 +18,7 @@ from streammm.media.decode import MediaDecoder
 from streammm.media.opening import captions_beside, open_source
 from streammm.media.options import DecodeOptions
 from streammm.media.subtitles import read_captions
-from streammm.types import Cue, Segment
+from streammm.types import MODALITIES, Cue, Modality, Segment
 
 _MAX_DEMUX_ERRORS = 100
 """A container so damaged that reading fails this often in a row is taken to end there."""
@@ -42,7 +42,8 @@ class SegmentReader:
         pipe_fd: descriptor to read, where the source is standard input.
 
     Raises:
-        SourceError: when made, if the source cannot be opened or has nothing to decode.
+        SourceError: when made, if the source cannot be opened, has nothing to decode, or is to be left out, by the
+            reason ``filtered``. What was begun is not: a source is asked at its first segment only.
         DecodeError: at the end, if nothing could be decoded.
     """
 
@@ -109,11 +110,20 @@ class SegmentReader:
         self._container = self._opened.container
         try:
             self._decoder = MediaDecoder(self._container, self.source, self._options, self._first, cues=self._cues)
+            if self._first == 0 and not self._opened.is_live:
+                self._filter()
         except BaseException:
             self.close()
             raise
         if self._sidecar_error is not None:
             self._decoder.count(self._sidecar_error)
+
+    def _filter(self) -> None:
+        found = {"video": self._decoder.video, "audio": self._decoder.audio, "text": self._decoder.text or self._cues}
+        has: list[Modality] = [m for m in MODALITIES if found[m]]
+        seconds = self._container.duration / av.time_base if self._container.duration else None
+        if objection := self._options.filter.objection(seconds, has):
+            raise SourceError(self.source, "filtered", objection)
 
     def _read_sidecar(self) -> list[Cue]:
         """Cues of the first caption file beside the source; one that cannot be read is counted as an error."""

@@ -16,6 +16,7 @@ from pyftpdlib.servers import ThreadedFTPServer
 
 from streammm.errors import ConfigError, SourceError
 from streammm.media import look
+from streammm.media.filter import SourceFilter
 from streammm.media.isolated import IsolatedReader
 from streammm.media.listing import list_sources
 from streammm.media.network import NetworkOptions
@@ -218,6 +219,15 @@ def test_a_file_that_changes_is_not_mixed(bucket: Bucket, clip: MakeClip) -> Non
         with pytest.raises(SourceError) as error:
             read_on(reader)
     assert error.value.reason == "unreachable"
+
+
+def test_what_is_filtered_is_said_by_a_probe(bucket: Bucket, clip: MakeClip) -> None:
+    source = bucket.put("a.mp4", clip("a.mp4", 4.0))
+    options = replace(OPTIONS, filter=SourceFilter(min_seconds=10.0))
+    with pytest.raises(SourceError, match=r"it has 4.0 s, less than sources.min_seconds, 10") as error:
+        read(source, options=options)
+    assert error.value.reason == "filtered"
+    assert look.probe(source, options).advice[0].startswith("would be left out: it has 4.0 s")
 
 
 @pytest.fixture
