@@ -90,7 +90,8 @@ def _common(
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...", help="Files, directories, patterns, @lists, addresses (rtsp://...), - for a pipe."
+        metavar="SOURCE...",
+        help="Files, directories, patterns, @lists, addresses (s3://..., rtsp://...), - for a pipe.",
     ),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")]
@@ -105,7 +106,8 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE...",
-            help="Files, directories, patterns, @lists, addresses (rtsp://...), - for a pipe. Default: as in --out.",
+            help="Files, directories, patterns, @lists, addresses (s3://..., rtsp://...), - for a pipe. "
+            "Default: as in --out.",
         ),
     ] = None,
     labels: Annotated[

@@ -109,7 +109,7 @@ class StoreListing:
                     yield self._stored(source, key)
             return
         folder = head[: head.rindex("/") + 1]
-        root = connect(folder)[1].rstrip("/") + "/"
+        root = self._ask(lambda fs, _: fs._strip_protocol(folder)).rstrip("/") + "/"
         found: Mapping[str, Any] = self._ask(lambda fs, path: fs.glob(path, detail=True))
         for path in sorted(found):
             if found[path]["type"] != "directory":
