@@ -197,3 +197,32 @@ def test_a_mistake_in_the_call_is_named(streammm: Streammm, clip: MakeClip, argu
     assert done.returncode == 2, done.stdout
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_filtered_is_skipped_and_looked_at_again_with_another_filter(
+    streammm: Streammm, clip: MakeClip, tmp_path: Path
+) -> None:
+    (tmp_path / "films").mkdir()
+    clip("films/long.mp4", 4.0)
+    clip("films/short.mp4", 2.0)
+    clip("films/mute.mp4", 4.0, audio=None)
+    chosen = ("--set", "sources.min_seconds=3", "--set", "sources.require=[audio]")
+    done = streammm("run", "films", *LABELS, *chosen, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "skipped films/short.mp4: it has 2.0 s, less than sources.min_seconds, 3" in done.stderr
+    assert "skipped films/mute.mp4: it has no audio, which sources.require asks for" in done.stderr
+    assert "2 segments of 1 source, 4.0 s of media" in done.stdout
+    assert "2 skipped" in done.stdout
+    found = json.loads(streammm("status", "out", "--json").stdout)
+    assert found["sources"] == {"todo": 0, "done": 1, "quarantined": 0, "skipped": 2}
+    assert found["skipped"] == {"filtered": 2}
+    assert (tmp_path / "out" / "quarantine.jsonl").read_text() == ""
+
+    again = streammm("run", "films", *LABELS, *chosen, "--out", "out")  # none is opened a second time
+    assert "0 segments of 0 sources" in again.stdout
+    assert "skipped films" not in again.stderr
+
+    other = streammm("run", "films", *LABELS, "--set", "sources.require=[audio]", "--out", "out")
+    assert other.returncode == 0, other.stderr
+    assert rows(tmp_path / "out") == [("films/long.mp4", 0), ("films/long.mp4", 1), ("films/short.mp4", 0)]
+    assert json.loads(streammm("status", "out", "--json").stdout)["skipped"] == {"filtered": 1}
