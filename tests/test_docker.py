@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,17 +31,17 @@ def check(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edited:
-    """Problems of a copy of the repository's files in which one text of one file is replaced by another."""
+    """What a module of docker/ says of the repository's files with a text of one of them replaced by another."""
     monkeypatch.syspath_prepend(ROOT / "docker")
 
-    def problems(name: str, old: str, new: str) -> list[str]:
+    def problems(module: str, name: str, old: str, new: str) -> list[str]:
         shutil.copytree(ROOT / "docker", tmp_path / "docker", ignore=shutil.ignore_patterns("__pycache__"))
         for part in ("streammm", "workers", "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "NOTICE"):
             (tmp_path / part).symlink_to(ROOT / part)
         text = (tmp_path / name).read_text()
         assert old in text
         (tmp_path / name).write_text(text.replace(old, new))
-        return list(importlib.import_module("check").problems(tmp_path))
+        return list(importlib.import_module(module).problems(tmp_path))
 
     return problems
 
@@ -85,7 +86,7 @@ def test_linters_have_nothing_to_say(command: tuple[str, ...]) -> None:
 )
 def test_fault_in_the_dockerfile_is_named(edited: Edited, old: str, new: str, problem: str) -> None:
     targets = ("cpu", "cuda") if problem.startswith("{}") else ("",)
-    assert edited("docker/Dockerfile", old, new) == [problem.format(target) for target in targets]
+    assert edited("image", "docker/Dockerfile", old, new) == [problem.format(target) for target in targets]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_fault_in_the_dockerfile_is_named(edited: Edited, old: str, new: str, pr
     ],
 )
 def test_fault_in_compose_yaml_is_named(edited: Edited, old: str, new: str, problems: list[str]) -> None:
-    found = edited("docker/compose.yaml", old, new)
+    found = edited("services", "docker/compose.yaml", old, new)
     assert [problem[: len(wanted)] for problem, wanted in zip(found, problems, strict=True)] == problems
 
 
@@ -166,9 +167,22 @@ def test_fault_in_compose_yaml_is_named(edited: Edited, old: str, new: str, prob
     ],
 )
 def test_fault_in_a_manifest_is_named(edited: Edited, file: str, old: str, new: str, problem: str) -> None:
-    found = edited(f"docker/kubernetes/{file}.yaml", old, new)
+    found = edited("manifests", f"docker/kubernetes/{file}.yaml", old, new)
     assert found[0].startswith(f"{file}.yaml: ")
     assert problem in found[0].partition(": ")[2]
+
+
+def test_rays_autoscaler_reads_the_groups_of_the_batch_as_they_are_meant() -> None:
+    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+
+    job = yaml.safe_load((ROOT / "docker/kubernetes/batch.yaml").read_text())
+    cluster = {"metadata": {"name": "x", "namespace": "y"}, "spec": job["spec"]["rayClusterSpec"]}
+    types = _derive_autoscaling_config_from_ray_cr(cluster)["available_node_types"]
+    found = {
+        name: (kind["resources"]["CPU"], kind["resources"].get("GPU", 0), kind["min_workers"], kind["max_workers"])
+        for name, kind in types.items()
+    }
+    assert found == {"headgroup": (0, 0, 0, 0), "cpu": (4, 0, 1, 8), "gpu": (8, 1, 0, 4)}
 
 
 @pytest.mark.ray
