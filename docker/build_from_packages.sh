@@ -11,8 +11,9 @@ cd "$(dirname "$0")/.."
 folder=$(realpath --canonicalize-missing "$1")
 pip_conf=${2:-/dev/null}
 store=(--root "$folder/images" --runroot "$folder/run" --storage-driver overlay)
-# No more than this shell may have itself: inside of another container more would be refused.
-limits=(--ulimit "nofile=$(ulimit -Hn):$(ulimit -Hn)" --ulimit "nproc=$(ulimit -Hu):$(ulimit -Hu)")
+# No more than there are here: inside of another container more would be refused.
+files=$(ulimit -Hn) processes=$(cat /proc/sys/kernel/pid_max)
+limits=(--ulimit "nofile=$files:$files" --ulimit "nproc=$processes:$processes")
 base=docker.io/library/python:3.11-slim-bookworm
 
 mkdir --parents "$folder"
