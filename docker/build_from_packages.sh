@@ -25,7 +25,7 @@ if ! podman "${store[@]}" image exists "$base"; then
 fi
 for target in cpu cuda; do
     # Certificates that this machine trusts, in case its packages come through a proxy.
-    buildah "${store[@]}" build --quiet --isolation chroot --network host --pull=never --format docker "${limits[@]}" \
+    buildah "${store[@]}" build --isolation chroot --network host --pull=never --format docker "${limits[@]}" \
         --volume /etc/ssl/certs:/etc/ssl/certs:ro --secret "id=pip,src=$pip_conf" \
         --layers --file docker/Dockerfile --ignorefile docker/Dockerfile.dockerignore \
         --target "$target" --tag "streammm:$target" .
