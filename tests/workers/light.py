@@ -1,12 +1,14 @@
-"""Stages without a model, which load at once: encoders that see brightness and hear loudness, decoders that make up."""
+"""Stages without a model, which load at once: encoders that see brightness and hear loudness, decoders that make up.
+
+Without torch as well, as the stages are whose places they take: Ray starts a process for each.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,8 @@ from streammm.encoders.base import present, spread
 from streammm.encoders.isolation import Encoded
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.types import MODALITIES, Embeddings, Modality, Segment, Status
-from streammm_workers.cluster import ActorSpawn
 from streammm_workers.decode import Chunk, DecodeWorker
 from streammm_workers.encode import EncodeWorker
-from streammm_workers.handle import Handle
 
 LABELS = ("bright", "dark")
 
@@ -55,6 +55,7 @@ class LightEncodeWorker(EncodeWorker):
     def __init__(self, config: Config, modality: Modality) -> None:
         super().__init__(config, modality)
         self._encoder = LightEncoder(modality)
+        self._device = "cpu"
 
     def vocabulary(self) -> Vocabulary:
         scores = np.eye(2, dtype=np.float32)
@@ -132,13 +133,3 @@ class MadeUpDecoder(DecodeWorker):
 
 def _count(source: str) -> int:
     return int(source.rpartition(":")[2])
-
-
-@dataclass(frozen=True, slots=True)
-class Replacing(ActorSpawn):
-    """Makes other stages than it is told to."""
-
-    stages: tuple[tuple[type, type], ...] = ()
-
-    def __call__(self, kind: str, make: Callable[..., object], *args: Any) -> Handle:
-        return ActorSpawn.__call__(self, kind, dict(self.stages).get(make, make), *args)

@@ -26,7 +26,8 @@ from streammm_workers.bounds import payload_bound_bytes, segment_bytes
 from streammm_workers.decode import DecodeWorker
 from streammm_workers.encode import EncodeWorker
 from streammm_workers.engine import Place
-from tests.workers.light import PAYLOAD, MadeUpDecoder, Replacing, SlowEncodeWorker, SlowerEncodeWorker
+from tests.workers.light import PAYLOAD, MadeUpDecoder, SlowEncodeWorker, SlowerEncodeWorker
+from tests.workers.replacing import Replacing
 from tests.workers.test_run import Recorder
 
 SOURCES, CHUNKS, SEGMENTS = 16, 2, 4
