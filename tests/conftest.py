@@ -19,6 +19,9 @@ from tests.stores import S3, Bucket, client
 GREY_STEP = 4
 """Frame n of a made clip is grey level GREY_STEP * (n % 60) all over."""
 
+LONG_SECONDS = 600
+"""A run over `long_clip` is still going on when it is interrupted."""
+
 MakeClip = Callable[..., Path]
 
 
@@ -109,6 +112,12 @@ def _stamp(seconds):
 def clip(tmp_path: Path) -> MakeClip:
     """Makes a clip in the test's own directory: ``clip("a.mp4", 5, clicks=[1.0])``; see `write_clip`."""
     return lambda name, *args, **kwargs: write_clip(tmp_path / name, *args, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip for runs that are interrupted, made once."""
+    return write_clip(tmp_path_factory.mktemp("long") / "long.mp4", LONG_SECONDS, rate=4)
 
 
 @pytest.fixture(scope="session")

@@ -70,9 +70,8 @@ def test_a_run_that_is_stopped_says_how_to_go_on_and_does(streammm: Streammm, cl
     assert "not running  2 done, 0 to do" in streammm("status", "out").stdout
 
 
-def test_a_second_ctrl_c_stops_at_once(clip: MakeClip, tmp_path: Path) -> None:
-    clip("a.mp4", 300.0, rate=4)
-    with running(tmp_path, "a.mp4", *LABELS, "--out", "out") as process:
+def test_a_second_ctrl_c_stops_at_once(long_clip: Path, tmp_path: Path) -> None:
+    with running(tmp_path, long_clip, *LABELS, "--out", "out") as process:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
@@ -80,14 +79,13 @@ def test_a_second_ctrl_c_stops_at_once(clip: MakeClip, tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
-def test_a_run_shows_itself_to_others_and_shuts_them_out(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
-    clip("a.mp4", 600.0, rate=4)
-    with running(tmp_path, "a.mp4", *LABELS, "--out", "out", "--metrics", "39464") as process:
+def test_a_run_shows_itself_to_others_and_shuts_them_out(streammm: Streammm, long_clip: Path, tmp_path: Path) -> None:
+    with running(tmp_path, long_clip, *LABELS, "--out", "out", "--metrics", "39464") as process:
         time.sleep(2.0)
         with urllib.request.urlopen("http://127.0.0.1:39464/metrics", timeout=10) as answer:
             metrics = answer.read().decode()
         shown = streammm("status", "out").stdout
-        other = streammm("run", "a.mp4", *LABELS, "--out", "out")
+        other = streammm("run", long_clip, *LABELS, "--out", "out")
         process.kill()
     assert "running" in shown
     assert "media seconds a second" in shown
@@ -110,25 +108,21 @@ def test_a_run_that_is_killed_goes_on_with_each_row_once(streammm: Streammm, cli
     assert rows(tmp_path / "out") == [("a.mp4", n) for n in range(120)]
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (["--labels", "beep"], 'labels: was ["beep", "wall"], is ["beep"]'),
-        ([*LABELS, "--set", "segment.length_seconds=4"], "segment.length_seconds: was 2.0, is 4.0"),
-        ([*LABELS, "--set", "decode.mode=fast"], 'decode.mode: was "exact", is "fast"'),
-    ],
-)
-def test_other_settings_are_refused_with_the_difference(
-    streammm: Streammm, clip: MakeClip, tmp_path: Path, settings: list[str], words: str
-) -> None:
+def test_other_settings_are_refused_with_the_difference(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
     clip("a.mp4", 4.0)
     assert streammm("run", "a.mp4", *LABELS, "--out", "out").returncode == 0
     before = rows(tmp_path / "out")
-    refused = streammm("run", "a.mp4", *settings, "--out", "out")
-    assert refused.returncode == 2
-    assert words in refused.stderr
-    assert "--fresh" in refused.stderr
-    assert rows(tmp_path / "out") == before
+    others = {
+        'labels: was ["beep", "wall"], is ["beep"]': ["--labels", "beep"],
+        "segment.length_seconds: was 2.0, is 4.0": [*LABELS, "--set", "segment.length_seconds=4"],
+        'decode.mode: was "exact", is "fast"': [*LABELS, "--set", "decode.mode=fast"],
+    }
+    for words, settings in others.items():
+        refused = streammm("run", "a.mp4", *settings, "--out", "out")
+        assert refused.returncode == 2
+        assert words in refused.stderr
+        assert "--fresh" in refused.stderr
+        assert rows(tmp_path / "out") == before
     assert streammm("run", "a.mp4", *settings, "--out", "out", "--fresh").returncode == 0
     assert len(list((tmp_path / "out").glob("results.2*.jsonl"))) == 1
     free = streammm("run", "a.mp4", *settings, "--out", "out", "--set", "engine.chunk_segments=2")
