@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import psutil
+from processes import measure
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -172,33 +171,6 @@ def stages(path: Path) -> dict[str, float]:
     return {stage: 1000 * cpu / duration for stage, cpu in spent.items()}
 
 
-def measure(command: list[str]) -> tuple[float, float, float]:
-    """Wall seconds, CPU seconds and peak memory in MiB of a command with all its descendants."""
-    started, cpu, peak = time.perf_counter(), {}, 0.0
-    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while process.poll() is None:
-        memory = 0.0
-        for each in [process, *_children(process)]:
-            try:
-                times = each.cpu_times()
-                cpu[each.pid, each.create_time()] = times.user + times.system
-                memory += each.memory_full_info().pss / 2**20
-            except psutil.Error:
-                continue
-        peak = max(peak, memory)
-        time.sleep(0.2)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{process.stderr.read().decode()}")
-    return time.perf_counter() - started, sum(cpu.values()), peak
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.Error:
-        return []
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, nargs="?")
@@ -237,12 +209,11 @@ def report(name: str, media: Path, ways: dict[str, list[str]], arguments: argpar
     for repeat in range(arguments.repeats):
         order = list(ways) if repeat % 2 == 0 else list(ways)[::-1]
         for way in order:
-            short_wall, short_cpu, _ = measure(ways[way] + copies[:few])
-            long_wall, long_cpu, peak = measure(ways[way] + copies)
-            costs[way].append(1000 * (long_cpu - short_cpu) / extra)
-            speeds[way].append(extra / (long_wall - short_wall))
-            starts[way].append(short_wall - few * arguments.seconds / speeds[way][-1])
-            peaks[way] = max(peaks[way], peak)
+            short, long = measure(ways[way] + copies[:few]), measure(ways[way] + copies)
+            costs[way].append(1000 * (long.cpu_seconds - short.cpu_seconds) / extra)
+            speeds[way].append(extra / (long.wall_seconds - short.wall_seconds))
+            starts[way].append(short.wall_seconds - few * arguments.seconds / speeds[way][-1])
+            peaks[way] = max(peaks[way], long.peak_mib)
     print(f"\n{name} H.264 with AAC, {arguments.seconds:g} s, medians of {arguments.repeats}")
     print(f"{'':32}{'CPU ms/media s':>16}{'of the script':>15}{'media s/s':>11}{'start s':>9}{'peak MiB':>10}")
     for way in ways:

@@ -1,127 +1,133 @@
-"""What the engine itself costs, with decoders and encoders that do nothing: python benchmarks/scale.py [--most N]
+"""What the engine itself costs and how it scales, with decoders and encoders that do nothing but take their time.
 
-Prints CPU milliseconds a source and a segment for growing numbers of sources, in one process with a journal on disk.
+    python benchmarks/scale.py [--most 10000] [--nodes 1,2,4]
+
+First, CPU milliseconds a source and a segment for growing numbers of sources, in one process with a journal on disk.
 What a source costs beyond its segments must stay flat: nothing may be looked through again for each of them.
+
+Then segments a second on clusters of one machine with so many Ray nodes of one CPU each. The encoders sleep, as a shard
+does that waits for its GPU, so that many nodes fit on few cores; `CPU busy` says whether the cores were the limit. Each
+node is given as much work. Segments carry no pictures and no sound, which stay on the node that decoded them anyway.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+import psutil
+from stubs import StubSpawn, stub_stage
 
 from streammm.config import load
-from streammm.encoders.isolation import Encoded
-from streammm.types import MODALITIES, Embeddings, Segment, Status
-from streammm_workers import engine
-from streammm_workers.decode import Chunk, DecodeWorker
-from streammm_workers.encode import EncodeWorker
-from streammm_workers.handle import DirectHandle, Handle, ThreadHandle
+from streammm.journal import Entry
+from streammm_workers import cluster, engine
 
-SEGMENTS = 5
+SEGMENTS_OF_MANY = 5
+"""Segments of a source, where there are many sources."""
+
+SEGMENTS_ON_NODES = 40
+SOURCES_A_NODE = 20
 
 
-class StubDecoder:
-    """Hands out segments without pictures or sound."""
+class Counter:
+    """An observer that notes when the first and the last rows came, and what the machine had done by then."""
 
     def __init__(self) -> None:
-        self._next: dict[str, int] = {}
+        self.num_rows = 0
+        self.moments: list[tuple[float, int, float, float]] = []
 
-    def open(self, ticket: str, source: str, first_segment: int) -> None:
-        self._next[ticket] = first_segment
+    def entries(self, entries: Sequence[Entry]) -> None:
+        self.num_rows += sum(entry.kind == "row" for entry in entries)
+        times = psutil.cpu_times()
+        del self.moments[1:]
+        self.moments.append((time.perf_counter(), self.num_rows, sum(times), times.idle + times.iowait))
 
-    def next(self, ticket: str, num_segments: int) -> tuple[Chunk, list[Segment], list[Segment]]:
-        first = self._next[ticket]
-        last = min(SEGMENTS, first + num_segments)
-        self._next[ticket] = last
-        found = [_segment(ticket.partition(":")[2], n) for n in range(first, last)]
-        return Chunk(found, last == SEGMENTS, 0, ""), found, found
-
-    def close(self, ticket: str) -> None:
-        self._next.pop(ticket, None)
-
-
-class StubEncoder(EncodeWorker):
-    """Answers with tags at random; only labels are read by a real model, once."""
-
-    def encode(self, *chunks: list[Segment]) -> list[Encoded]:
-        num_tags = {"audio": 521, "video": 1000}.get(self._modality, 0)
-        found = []
-        for chunk in chunks:
-            tags = np.full((len(chunk), num_tags), 0.01, np.float32)
-            vectors = np.zeros((len(chunk), 384), np.float32)
-            made = Embeddings(self._modality, vectors, tags, np.ones(len(chunk), np.bool_))
-            found.append(Encoded(made, {}))
-        return found
-
-
-def _segment(source: str, index: int) -> Segment:
-    status = {m: Status.ABSENT if m == "text" else Status.OK for m in MODALITIES}
-    return Segment(
-        source,
-        index,
-        2.0 * index,
-        2.0 * index + 2.0,
-        np.zeros((0, 1, 1, 3), np.uint8),
-        np.zeros(0),
-        np.zeros(0, np.float32),
-        (),
-        status,
-        decoded_unix_seconds=time.time(),
-    )
-
-
-def stub_stage(kind: str, make: Callable[..., object], *args: Any) -> Handle:
-    """Puts a stub in the place of a stage."""
-    if make is DecodeWorker:
-        return DirectHandle(StubDecoder())
-    if make is EncodeWorker:
-        return DirectHandle(StubEncoder(*args))
-    return ThreadHandle(kind, make, *args)
-
-
-class Silent:
-    """An observer that looks at nothing."""
+    def failed(self, error: Exception) -> None:
+        raise error
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args: None
 
+    def rate(self) -> tuple[float, float]:
+        """Segments a second from the first rows to the last, and the share of the time that the cores were busy."""
+        (since, rows_before, all_before, idle_before), (until, rows, all_, idle) = self.moments
+        return (rows - rows_before) / (until - since), 1 - (idle - idle_before) / (all_ - all_before)
 
-def measure(num_sources: int, folder: Path) -> tuple[float, float]:
-    """CPU and wall seconds of a run."""
-    config = load(settings=["engine.sources_in_flight=16", "engine.decoders=2"], labels="music,speech,car,dog")
 
-    def sources() -> Iterator[str]:
-        yield from (f"source{n}" for n in range(num_sources))
-
+def many_sources(num_sources: int, folder: Path) -> tuple[float, float]:
+    """CPU and wall seconds of a run in this process."""
+    config = load(settings=["engine.sources_in_flight=16", "engine.decoders=2"])
+    sources = (f"{n}:{SEGMENTS_OF_MANY}" for n in range(num_sources))
     place = engine.Place((f"sqlite:///{folder}/{num_sources}.sqlite",))
-    engine.ThreadHandle = stub_stage  # type: ignore[assignment,misc]
     cpu, wall = time.process_time(), time.perf_counter()
-    engine.run(config, sources(), Silent(), None, place)  # type: ignore[arg-type]
+    engine.run(config, sources, Counter(), None, place)
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
+def on_nodes(num_nodes: int, folder: Path) -> tuple[float, float]:
+    """Segments a second on so many nodes, and how busy the cores were."""
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(num_nodes):
+            nodes.add_node(num_cpus=1, object_store_memory=100_000_000)
+        config = load(settings=["engine.sources_in_flight=4", "engine.decoders=1", "ray.encoders=threads"])
+        sources = [f"{n}:{SEGMENTS_ON_NODES}" for n in range(num_nodes * SOURCES_A_NODE)]
+        counter = Counter()
+        engine.run(config, sources, counter, nodes.address, engine.Place((f"sqlite:///{folder}/on{num_nodes}.sqlite",)))
+        assert counter.num_rows == len(sources) * SEGMENTS_ON_NODES
+        return counter.rate()
+    finally:
+        nodes.shutdown()
+
+
+def print_many(most: int, folder: Path) -> None:
+    """The table of many sources."""
+    engine.ThreadHandle = stub_stage  # type: ignore[assignment,misc]
+    many_sources(100, folder)  # what is imported and made once
+    print(f"{'sources':>8} {'segments':>9} {'CPU ms/source':>14} {'CPU ms/segment':>15} {'sources/s':>10}")
+    for num_sources in (n for n in (10, 100, 1_000, 10_000, 100_000) if n <= most):
+        (folder / f"{num_sources}.sqlite").unlink(missing_ok=True)
+        cpu, wall = many_sources(num_sources, folder)
+        segments = num_sources * SEGMENTS_OF_MANY
+        print(
+            f"{num_sources:8} {segments:9} {1000 * cpu / num_sources:14.2f} {1000 * cpu / segments:15.3f} "
+            f"{num_sources / wall:10.0f}",
+            flush=True,
+        )
+
+
+def print_nodes(counts: Sequence[int], folder: Path) -> None:
+    """The table of nodes."""
+    os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    cluster.ActorSpawn = StubSpawn  # type: ignore[misc]
+    print(f"\n{'nodes':>8} {'segments/s':>11} {'of one node':>12} {'efficiency':>11} {'CPU busy':>9}")
+    alone = 0.0
+    for num_nodes in counts:
+        rate, busy = on_nodes(num_nodes, folder)
+        alone = alone or rate / num_nodes
+        times = rate / alone
+        print(f"{num_nodes:8} {rate:11.1f} {times:12.2f} {times / num_nodes:11.3f} {busy:9.0%}", flush=True)
+
+
 def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--most", type=int, default=10_000, help="sources of the last line")
-    most = parser.parse_args().most
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--most", type=int, default=10_000, help="sources of the last line; 0 leaves the table out")
+    parser.add_argument("--nodes", default="1,2,4", help="numbers of nodes, the first is what the others are held to")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        start_cpu, _ = measure(1, Path(folder))  # loading the model that reads the labels
-        print(f"{'sources':>8} {'segments':>9} {'CPU ms/source':>14} {'CPU ms/segment':>15} {'sources/s':>10}")
-        for num_sources in (n for n in (10, 100, 1_000, 10_000, 100_000) if n <= most):
-            cpu, wall = measure(num_sources, Path(folder))
-            cpu = max(0.0, cpu - start_cpu)
-            segments = num_sources * SEGMENTS
-            print(
-                f"{num_sources:8} {segments:9} {1000 * cpu / num_sources:14.2f} {1000 * cpu / segments:15.3f} "
-                f"{num_sources / wall:10.0f}"
-            )
+        if arguments.most:
+            print_many(arguments.most, Path(folder))
+        if arguments.nodes:
+            print_nodes([int(count) for count in arguments.nodes.split(",")], Path(folder))
 
 
 if __name__ == "__main__":

@@ -16,15 +16,18 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import compose
 
+_NAMES = ("head", "worker", "run")
 _START_SECONDS = 120.0
 _RUN_SECONDS = 150.0
+_METRICS_SECONDS = 30.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -36,24 +39,21 @@ def run(file: Path, clip: Path, scratch: Path) -> list[dict[str, Any]]:
     """Classifies a clip with the commands of ``file`` and returns the rows.
 
     Raises:
-        LiveError: a service did not become healthy, took a wrong token, or the run failed.
+        LiveError: a service did not become healthy, took a wrong token, served no metrics, or the run failed.
     """
-    token = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    head_ports = {"RAY_PORT": _free_port()}
+    shared = {"RAY_AUTH_TOKEN": secrets.token_hex(32), "GRAFANA_PASSWORD": "x", "RAY_PORT": _free_port()}
     with _own_processes():
-        head = _Node(file, "head", token | head_ports | {"RAY_NODE_PORT": _free_port()}, clip, scratch)
+        head, worker, driver = (_Node(file, name, shared | _own_ports(), clip, scratch) for name in _NAMES)
         head.start()
         head.wait_until_healthy()
         if head.is_healthy({"RAY_AUTH_TOKEN": secrets.token_hex(32)}):
             raise LiveError("the head answers whoever has no token")
-        ports = {"RAY_PORT": head_ports["RAY_PORT"], "RAY_NODE_PORT": _free_port(), "WORKER_CPUS": "1"}
-        worker = _Node(file, "worker", token | ports, clip, scratch)
         worker.start()
         worker.wait_until_healthy()
-        driver = _Node(file, "run", token | ports, clip, scratch)
         driver.run()
         for node in (head, worker):
             node.check_is_running()
+            node.check_metrics()
     results = next(iter(sorted(scratch.glob("run/runs/*/results.jsonl"))), None)
     if results is None:
         raise LiveError("the run left no results.jsonl below /runs")
@@ -104,6 +104,18 @@ class _Node:
         if self._process.poll() is not None:
             raise LiveError(f"{self._name} ended with {self._process.returncode}:\n{self._tail()}")
 
+    def check_metrics(self) -> None:
+        """Ray's own metrics are where Prometheus is told that they are."""
+        port = next(word for word in compose.command(self._service) if word.startswith("--metrics-export-port="))
+        url = f"http://127.0.0.1:{port.partition('=')[2]}/metrics"
+        end = time.monotonic() + _METRICS_SECONDS
+        while time.monotonic() < end:
+            with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+                if b"\nray_" in answer.read():
+                    return
+            time.sleep(0.5)
+        raise LiveError(f"{self._name} serves no metrics at {url}:\n{self._tail()}")
+
     def is_healthy(self, environment: Mapping[str, str] | None = None) -> bool:
         try:
             check = subprocess.run(  # noqa: S603 - commands of our own file
@@ -136,6 +148,12 @@ class _Node:
 
     def _tail(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")[-3000:]
+
+
+def _own_ports() -> dict[str, str]:
+    """What every container has for itself, and processes of one machine have to share out; and one CPU a worker."""
+    names = ("RAY_NODE_PORT", "RAY_AGENT_PORT", "RAY_METRICS_PORT", "METRICS_PORT")
+    return {name: _free_port() for name in names} | {"WORKER_CPUS": "1"}
 
 
 def _free_port() -> str:

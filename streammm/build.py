@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from streammm.config import Config, seconds
 from streammm.errors import ConfigError
 from streammm.media.cutting import Windows
+from streammm.media.filter import SourceFilter
 from streammm.media.listing import MEDIA_SUFFIXES, ListingOptions
 from streammm.media.network import NetworkOptions
 from streammm.media.options import DecodeOptions, Limits, LiveOptions
+from streammm.media.store import READ_SECONDS
 from streammm.types import MODALITIES, Modality
 
 if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do not need it
@@ -54,13 +56,18 @@ def decode_options(config: Config) -> DecodeOptions:
         network=NetworkOptions(**dict(config.network)),
         live=LiveOptions(**dict(config.live)),
         limits=Limits(config.decode.memory_mb * 2**20, config.decode.progress_seconds, config.decode.segment_seconds),
+        filter=SourceFilter(config.sources.min_seconds, config.sources.max_seconds, config.sources.require),
     )
 
 
 def listing_options(config: Config) -> ListingOptions:
     """What is taken of directories and lists."""
     named = config.sources.extensions
-    return ListingOptions(MEDIA_SUFFIXES if named is None else frozenset(named), config.sources.deduplicate)
+    return ListingOptions(
+        MEDIA_SUFFIXES if named is None else frozenset(named),
+        config.sources.deduplicate,
+        config.network.read_seconds or READ_SECONDS,
+    )
 
 
 def make_encoder(config: Config, modality: Modality) -> Encoder:

@@ -90,7 +90,8 @@ def _common(
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...", help="Files, directories, patterns, @lists, addresses (rtsp://...), - for a pipe."
+        metavar="SOURCE...",
+        help="Files, directories, patterns, @lists, addresses (s3://..., rtsp://...), - for a pipe.",
     ),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")]
@@ -105,7 +106,8 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE...",
-            help="Files, directories, patterns, @lists, addresses (rtsp://...), - for a pipe. Default: as in --out.",
+            help="Files, directories, patterns, @lists, addresses (s3://..., rtsp://...), - for a pipe. "
+            "Default: as in --out.",
         ),
     ] = None,
     labels: Annotated[
@@ -294,8 +296,9 @@ def probe(
 ) -> None:
     """Show what sources hold and what would be made of them: streams, real frame rate, damage, segments, advice."""
     from streammm.build import decode_options, listing_options
-    from streammm.media.listing import Skipped, list_sources
+    from streammm.media.listing import list_sources
     from streammm.media.look import probe as look
+    from streammm.media.skipped import Skipped
     from streammm.probe_table import render
 
     config = load(config_file, settings or ())

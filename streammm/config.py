@@ -51,19 +51,36 @@ class SegmentConfig(_Section):
 
 
 class SourcesConfig(_Section):
-    """What is taken of directories and lists."""
+    """What is taken of directories and lists, and what of that is left out for what it is."""
 
     extensions: tuple[str, ...] | None = Field(
         None, description="Endings of the files that are taken of a directory, such as .mp4. Default: all media."
     )
     deduplicate: Literal["path", "content"] = Field(
-        "path", description="Which sources are the same, and done once: those of one path, or those of equal bytes."
+        "path",
+        description="Which sources are the same, and done once: those of one path, or those of equal bytes; in a store "
+        "(S3, GCS) those of equal size and checksum.",
+    )
+    min_seconds: Positive | None = Field(
+        None,
+        description="A file that says to be shorter is skipped. One that does not say how long it is, and what is "
+        "live, is not.",
+    )
+    max_seconds: Positive | None = Field(None, description="A file that says to be longer is skipped.")
+    require: tuple[Modality, ...] = Field(
+        (), description="A file without these is skipped: video, audio, text. Captions beside it are text."
     )
 
     @field_validator("extensions")
     @classmethod
     def _with_dots(cls, extensions: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if extensions is None else tuple("." + e.strip().lower().lstrip(".") for e in extensions)
+
+    @model_validator(mode="after")
+    def _something_passes(self) -> Self:
+        if self.min_seconds is not None and self.max_seconds is not None and self.min_seconds > self.max_seconds:
+            raise ValueError(f"min_seconds {self.min_seconds} must not exceed max_seconds {self.max_seconds}")
+        return self
 
 
 class DecodeConfig(_Section):
@@ -103,7 +120,9 @@ class NetworkConfig(_Section):
     rtsp_transport: Literal["tcp", "udp"] = Field("tcp", description="What RTSP carries its streams over.")
     open_seconds: Positive = Field(10.0, description="How long connecting may take.")
     read_seconds: Positive | None = Field(
-        None, description="How long a stream may be silent before it is opened again. Default: by protocol, 4 to 15 s."
+        None,
+        description="How long nothing may come: a stream is opened again then, a file in a store is given up. "
+        "Default: by protocol, 4 to 60 s.",
     )
     ca_file: str | None = Field(None, description="Certificates to trust for https. Default: the usual ones.")
 

@@ -300,6 +300,12 @@ class Journal:
             if not _by_name(connection, [name], _sources.c.status):
                 connection.execute(insert(_sources).values(name=name, **values))
 
+    def retry_skipped(self, reason: str) -> None:
+        """Puts sources that were left out for a reason back."""
+        left_out = (_sources.c.status == SKIPPED, _sources.c.reason == reason)
+        with self._begin() as connection:
+            connection.execute(update(_sources).where(*left_out).values(status=TODO, reason=""))
+
     def retry_quarantined(self) -> int:
         """Puts sources that were given up back, from their cursors on; how many. Sinks must be built up anew."""
         with self._begin() as connection:

@@ -8,6 +8,8 @@ from rich.text import Text
 
 from streammm.media.probe import Probe, StreamProbe
 
+_WARNINGS = ("damaged", "cut short", "would be left out")
+
 
 def render(probe: Probe) -> Group:
     """What is in a source, as a few lines, a table of its streams, and advice."""
@@ -18,7 +20,7 @@ def render(probe: Probe) -> Group:
         streams.add_row(*_cells(stream), style="" if stream.use == "used" else "dim")
     for name in probe.captions_beside:
         streams.add_row("", "text", "", "beside it", "", "", name)
-    advice = [Text(f"  {'!' if line.startswith(('damaged', 'cut short')) else '-'} {line}") for line in probe.advice]
+    advice = [Text(f"  {'!' if line.startswith(_WARNINGS) else '-'} {line}") for line in probe.advice]
     return Group(Text(probe.source, style="bold"), Text(f"  {_summary(probe)}"), streams, *advice)
 
 

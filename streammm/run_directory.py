@@ -84,6 +84,10 @@ class RunDirectory:
                     set_aside(self.path / name)
             journal.own()
             journal.put_meta("identity", self._identity)
+            # No row depends on what is filtered: it may change, and what was left out is looked at again.
+            if journal.meta("filter") != (chosen := _filter(self._config)):
+                journal.retry_skipped("filtered")
+                journal.put_meta("filter", chosen)
             if sources:
                 journal.put_meta("sources", list(sources))
             num_retried = 0
@@ -188,6 +192,10 @@ def _journal_of(path: Path, config: Config) -> Journal:
     if config.output.journal is None and not (path / JOURNAL_FILE).exists():
         raise ConfigError(f"{path} holds no journal")
     return Journal(*journal_url(path, config))
+
+
+def _filter(config: Config) -> dict[str, Any]:
+    return config.sources.model_dump(mode="json", include={"min_seconds", "max_seconds", "require"})
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

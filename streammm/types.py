@@ -138,12 +138,15 @@ class Segment:
         return " ".join(cue.text for cue in self.cues)
 
     def only(self, *modalities: Modality) -> Self:
-        """The same segment without the pictures or the sound of other modalities: what travels to one encoder."""
+        """The same segment without the pictures or the sound of other modalities: what travels to one encoder.
+
+        What is left out is not held: the empty arrays in its place are no views of it.
+        """
         return replace(
             self,
-            frames=self.frames if "video" in modalities else self.frames[:0],
-            frame_seconds=self.frame_seconds if "video" in modalities else self.frame_seconds[:0],
-            waveform=self.waveform if "audio" in modalities else self.waveform[:0],
+            frames=self.frames if "video" in modalities else self.frames[:0].copy(),
+            frame_seconds=self.frame_seconds if "video" in modalities else self.frame_seconds[:0].copy(),
+            waveform=self.waveform if "audio" in modalities else self.waveform[:0].copy(),
             cues=self.cues if "text" in modalities else (),
         )
 

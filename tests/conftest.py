@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,8 +13,14 @@ import av
 import numpy as np
 import pytest
 
+from streammm.media import store
+from tests.stores import S3, Bucket, client
+
 GREY_STEP = 4
 """Frame n of a made clip is grey level GREY_STEP * (n % 60) all over."""
+
+LONG_SECONDS = 600
+"""A run over `long_clip` is still going on when it is interrupted."""
 
 MakeClip = Callable[..., Path]
 
@@ -109,6 +115,12 @@ def clip(tmp_path: Path) -> MakeClip:
 
 
 @pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip for runs that are interrupted, made once."""
+    return write_clip(tmp_path_factory.mktemp("long") / "long.mp4", LONG_SECONDS, rate=4)
+
+
+@pytest.fixture(scope="session")
 def shared_media() -> Path:
     """The folder of real, odd and damaged files that STREAMMM_MEDIA names."""
     named = os.environ.get("STREAMMM_MEDIA")
@@ -128,3 +140,24 @@ def streammm(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False, **kwargs)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    server = S3()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def bucket(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket on a server on loopback, which the environment names to all that is started."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server.url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    store._connected.clear()  # what is connected goes to the server of an earlier test
+    return s3_server.bucket(client(s3_server.url))

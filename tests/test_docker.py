@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -12,10 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 
-Check = Callable[..., subprocess.CompletedProcess[str]]
+NODES = ("head", "worker", "demo", "run")
+
+Edited = Callable[..., list[str]]
 
 
 def check(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -26,20 +30,20 @@ def check(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def edited(tmp_path: Path) -> Check:
-    """Checks a copy of the repository's files in which one text of one file is replaced by another."""
+def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edited:
+    """What a module of docker/ says of the repository's files with a text of one of them replaced by another."""
+    monkeypatch.syspath_prepend(ROOT / "docker")
 
-    def run(name: str, old: str, new: str) -> subprocess.CompletedProcess[str]:
-        for part in ("docker", "streammm", "workers"):
-            shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for part in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", "NOTICE"):
-            shutil.copy(ROOT / part, tmp_path / part)
+    def problems(module: str, name: str, old: str, new: str) -> list[str]:
+        shutil.copytree(ROOT / "docker", tmp_path / "docker", ignore=shutil.ignore_patterns("__pycache__"))
+        for part in ("streammm", "workers", "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "NOTICE"):
+            (tmp_path / part).symlink_to(ROOT / part)
         text = (tmp_path / name).read_text()
         assert old in text
         (tmp_path / name).write_text(text.replace(old, new))
-        return check("--root", tmp_path)
+        return list(importlib.import_module(module).problems(tmp_path))
 
-    return run
+    return problems
 
 
 def test_files_hold_together() -> None:
@@ -47,21 +51,42 @@ def test_files_hold_together() -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_a_problem_is_a_line_and_an_exit_status(tmp_path: Path) -> None:
+    result = check("--root", tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("problem: ")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("hadolint", "docker/Dockerfile"),
+        ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker/compose.yaml"),
+    ],
+)
+def test_linters_have_nothing_to_say(command: tuple[str, ...]) -> None:
+    program = Path(sys.executable).with_name(command[0])
+    result = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
         ("COPY workers workers", "COPY worker workers", "COPY of worker, which does not exist"),
         ("COPY workers workers", "COPY docker docker", "COPY of docker, which .dockerignore leaves out"),
-        ("USER streammm", "USER root", "the image runs as root"),
-        ('ENTRYPOINT ["streammm"]', 'ENTRYPOINT ["stream"]', "the entry point 'stream' is no command of the project"),
+        ("USER 1000:1000", "USER root", "{}: no USER that is a number and not root"),
+        ("USER 1000:1000", "USER streammm", "{}: no USER that is a number and not root"),
+        ('["streammm"]', '["stream"]', "{}: the entry point 'stream' is no command of the project"),
         (",openvino,", ",openvin,", "the project has no extra 'openvin'"),
-        ("    OMP_WAIT_POLICY=PASSIVE \\\n", "", "ENV lacks OMP_WAIT_POLICY=PASSIVE"),
+        ("    OMP_WAIT_POLICY=PASSIVE \\\n", "", "{}: ENV lacks OMP_WAIT_POLICY=PASSIVE"),
+        ("=compute,utility,video", "=compute", "cuda: ENV lacks NVIDIA_DRIVER_CAPABILITIES=compute,utility,video"),
         ("ARG PIP_INDEX_URL", "ARG PIP_INDEX_URL=https://host.example", "the Dockerfile names a host: https://"),
     ],
 )
-def test_fault_in_the_dockerfile_is_named(edited: Check, old: str, new: str, problem: str) -> None:
-    result = edited("docker/Dockerfile", old, new)
-    assert (result.returncode, result.stderr) == (1, f"problem: {problem}\n")
+def test_fault_in_the_dockerfile_is_named(edited: Edited, old: str, new: str, problem: str) -> None:
+    targets = ("cpu", "cuda") if problem.startswith("{}") else ("",)
+    assert edited("image", "docker/Dockerfile", old, new) == [problem.format(target) for target in targets]
 
 
 @pytest.mark.parametrize(
@@ -70,15 +95,20 @@ def test_fault_in_the_dockerfile_is_named(edited: Check, old: str, new: str, pro
         (
             "RAY_AUTH_TOKEN:?make one with openssl rand -hex 32",
             "RAY_AUTH_TOKEN:-x",
-            ["a cluster would start without"],
+            ["it would start without RAY_AUTH_TOKEN"],
         ),
         (
             "RAY_AUTH_MODE: token",
             "RAY_AUTH_MODE: disabled",
-            [f"{s}: asks for no token" for s in ("head", "worker", "run")],
+            [f"{s}: asks for no token" for s in NODES],
         ),
         ("shm_size: ${SHM_SIZE:-640m}", "shm_size: 480m", ["worker: its object store does not fit into /dev/shm"]),
         ("    pids_limit: 4096\n", "", ["worker: has no pids_limit"]),
+        ("GRAFANA_PASSWORD:?choose one for the user admin", "GRAFANA_PASSWORD:-x", ["it would start without GRAFANA_"]),
+        ("prometheus:v3.14.0", "prometheus:latest", ["prometheus: the image prom/prometheus:latest has no version"]),
+        ("./grafana/streammm.json", "./graphs.json", ["grafana: mounts ./graphs.json, which does not exist"]),
+        ("    networks: [published]\n", "    networks: [cluster]\n", ["grafana: publishes a port of a network that"]),
+        ("target: ${STREAMMM_TARGET:-cpu}", "target: gpu", [f"{s}: the Dockerfile has no target gpu" for s in NODES]),
         (
             "${RUNS:-./runs}\n        target: /runs",
             "./runs\n        target: /rows",
@@ -87,34 +117,72 @@ def test_fault_in_the_dockerfile_is_named(edited: Check, old: str, new: str, pro
         (
             "dockerfile: docker/Dockerfile",
             "dockerfile: Dockerfile",
-            ["head: no Dockerfile Dockerfile in its context .."],
+            [f"{s}: no Dockerfile Dockerfile in its context .." for s in NODES],
         ),
         ('"$$@"', '"$@"', ["a lone $ in"]),
         ("${WORKER_CPUS:-2}", "${WORKER_CPUS}", ["the variable WORKER_CPUS has no value and no default"]),
         (
             "networks:\n  cluster:",
             "networks:\n  other:",
-            [f"{s}: there is no network cluster" for s in ("head", "worker", "run")],
+            [f"{s}: there is no network cluster" for s in (*NODES, "prometheus")],
         ),
         (
             "    volumes:\n      - ${MEDIA:-./media}:/media:ro",
             "    volumes:\n      - ./films:/media:ro",
-            ["not every node sees the same media"],
+            ["run: mounts ./films, which does not exist", "not every node sees the same media"],
         ),
         (
-            "restart: unless-stopped",
+            "scale: ${WORKERS:-2}",
             "ports: ['8265:8265']",
-            [f"{s}: publishes 8265:8265 to the network" for s in ("head", "worker")],
+            ["worker: publishes 8265:8265 to the network", "worker: publishes a port of a network that leads nowhere"],
         ),
     ],
 )
-def test_fault_in_compose_yaml_is_named(edited: Check, old: str, new: str, problems: list[str]) -> None:
-    result = edited("docker/compose.yaml", old, new)
-    lines = result.stderr.splitlines()
-    assert result.returncode == 1
-    assert [line[: len("problem: " + wanted)] for line, wanted in zip(lines, problems, strict=True)] == [
-        f"problem: {wanted}" for wanted in problems
-    ]
+def test_fault_in_compose_yaml_is_named(edited: Edited, old: str, new: str, problems: list[str]) -> None:
+    found = edited("services", "docker/compose.yaml", old, new)
+    assert [problem[: len(wanted)] for problem, wanted in zip(found, problems, strict=True)] == problems
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "problem"),
+    [
+        ("common", "accessModes: [ReadWriteOnce]", "accessModes: ReadWriteOnce", "array"),
+        ("common", "- ports:", "- port:", "port"),
+        ("batch", "backoffLimit: 3", "backoffLimits: 3", "backoffLimits"),
+        ("batch", "backoffLimit: 3", 'backoffLimit: "3"', "backoffLimit"),
+        ("batch", "mode: token", "mode: disabled", "authOptions.mode"),
+        ("batch", "operator: Exists", "operators: Exists", "operators"),
+        ("batch", "rayVersion: 2.60.0", "rayVersion: 2.9.0", "rayVersion 2.9.0 is not that of"),
+        ("batch", "ray.shards=8", "ray.shard=8", "ray.shard"),
+        ("batch", "ray.shards=8", "ray.shards=9", "ray.shards and engine.decoders do not"),
+        ("batch", "{name: runs, mountPath: /runs}", "{name: tmp, mountPath: /x}", "the entry point"),
+        ("batch", "{name: tmp, mountPath", "{name: temp, mountPath", "submitter: there is no volume"),
+        ("batch", "sizeLimit: 1Gi", "sizeLimit: 500Mi", "the object store of cpu does not fit"),
+        ("batch", "Memory, sizeLimit: 1Gi", "Memory, sizeLimit: 5Gi", "workers cpu: /dev/shm is"),
+        ("batch", "runAsNonRoot: true", "runAsNonRoot: false", "submitter: may run as root"),
+        ("batch", "mountPath: /media, readOnly: true", "mountPath: /media", "head: can write to"),
+        ("live", "image: redis:7.4.1", "image: redis", "pod: the image redis has no version"),
+        ("live", "{name: streammm-redis, key", "{name: r, key", "pod: there is no r"),
+        ("live", "drop: [ALL]", "drop: []", "pod: securityContext is not"),
+    ],
+)
+def test_fault_in_a_manifest_is_named(edited: Edited, file: str, old: str, new: str, problem: str) -> None:
+    found = edited("manifests", f"docker/kubernetes/{file}.yaml", old, new)
+    assert found[0].startswith(f"{file}.yaml: ")
+    assert problem in found[0].partition(": ")[2]
+
+
+def test_rays_autoscaler_reads_the_groups_of_the_batch_as_they_are_meant() -> None:
+    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+
+    job = yaml.safe_load((ROOT / "docker/kubernetes/batch.yaml").read_text())
+    cluster = {"metadata": {"name": "x", "namespace": "y"}, "spec": job["spec"]["rayClusterSpec"]}
+    types = _derive_autoscaling_config_from_ray_cr(cluster)["available_node_types"]
+    found = {
+        name: (kind["resources"]["CPU"], kind["resources"].get("GPU", 0), kind["min_workers"], kind["max_workers"])
+        for name, kind in types.items()
+    }
+    assert found == {"headgroup": (0, 0, 0, 0), "cpu": (4, 0, 1, 8), "gpu": (8, 1, 0, 4)}
 
 
 @pytest.mark.ray

@@ -70,9 +70,8 @@ def test_a_run_that_is_stopped_says_how_to_go_on_and_does(streammm: Streammm, cl
     assert "not running  2 done, 0 to do" in streammm("status", "out").stdout
 
 
-def test_a_second_ctrl_c_stops_at_once(clip: MakeClip, tmp_path: Path) -> None:
-    clip("a.mp4", 300.0, rate=4)
-    with running(tmp_path, "a.mp4", *LABELS, "--out", "out") as process:
+def test_a_second_ctrl_c_stops_at_once(long_clip: Path, tmp_path: Path) -> None:
+    with running(tmp_path, long_clip, *LABELS, "--out", "out") as process:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
@@ -80,14 +79,13 @@ def test_a_second_ctrl_c_stops_at_once(clip: MakeClip, tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
-def test_a_run_shows_itself_to_others_and_shuts_them_out(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
-    clip("a.mp4", 600.0, rate=4)
-    with running(tmp_path, "a.mp4", *LABELS, "--out", "out", "--metrics", "39464") as process:
+def test_a_run_shows_itself_to_others_and_shuts_them_out(streammm: Streammm, long_clip: Path, tmp_path: Path) -> None:
+    with running(tmp_path, long_clip, *LABELS, "--out", "out", "--metrics", "39464") as process:
         time.sleep(2.0)
         with urllib.request.urlopen("http://127.0.0.1:39464/metrics", timeout=10) as answer:
             metrics = answer.read().decode()
         shown = streammm("status", "out").stdout
-        other = streammm("run", "a.mp4", *LABELS, "--out", "out")
+        other = streammm("run", long_clip, *LABELS, "--out", "out")
         process.kill()
     assert "running" in shown
     assert "media seconds a second" in shown
@@ -110,25 +108,21 @@ def test_a_run_that_is_killed_goes_on_with_each_row_once(streammm: Streammm, cli
     assert rows(tmp_path / "out") == [("a.mp4", n) for n in range(120)]
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (["--labels", "beep"], 'labels: was ["beep", "wall"], is ["beep"]'),
-        ([*LABELS, "--set", "segment.length_seconds=4"], "segment.length_seconds: was 2.0, is 4.0"),
-        ([*LABELS, "--set", "decode.mode=fast"], 'decode.mode: was "exact", is "fast"'),
-    ],
-)
-def test_other_settings_are_refused_with_the_difference(
-    streammm: Streammm, clip: MakeClip, tmp_path: Path, settings: list[str], words: str
-) -> None:
+def test_other_settings_are_refused_with_the_difference(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
     clip("a.mp4", 4.0)
     assert streammm("run", "a.mp4", *LABELS, "--out", "out").returncode == 0
     before = rows(tmp_path / "out")
-    refused = streammm("run", "a.mp4", *settings, "--out", "out")
-    assert refused.returncode == 2
-    assert words in refused.stderr
-    assert "--fresh" in refused.stderr
-    assert rows(tmp_path / "out") == before
+    others = {
+        'labels: was ["beep", "wall"], is ["beep"]': ["--labels", "beep"],
+        "segment.length_seconds: was 2.0, is 4.0": [*LABELS, "--set", "segment.length_seconds=4"],
+        'decode.mode: was "exact", is "fast"': [*LABELS, "--set", "decode.mode=fast"],
+    }
+    for words, settings in others.items():
+        refused = streammm("run", "a.mp4", *settings, "--out", "out")
+        assert refused.returncode == 2
+        assert words in refused.stderr
+        assert "--fresh" in refused.stderr
+        assert rows(tmp_path / "out") == before
     assert streammm("run", "a.mp4", *settings, "--out", "out", "--fresh").returncode == 0
     assert len(list((tmp_path / "out").glob("results.2*.jsonl"))) == 1
     free = streammm("run", "a.mp4", *settings, "--out", "out", "--set", "engine.chunk_segments=2")
@@ -197,3 +191,32 @@ def test_a_mistake_in_the_call_is_named(streammm: Streammm, clip: MakeClip, argu
     assert done.returncode == 2, done.stdout
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_filtered_is_skipped_and_looked_at_again_with_another_filter(
+    streammm: Streammm, clip: MakeClip, tmp_path: Path
+) -> None:
+    (tmp_path / "films").mkdir()
+    clip("films/long.mp4", 4.0)
+    clip("films/short.mp4", 2.0)
+    clip("films/mute.mp4", 4.0, audio=None)
+    chosen = ("--set", "sources.min_seconds=3", "--set", "sources.require=[audio]")
+    done = streammm("run", "films", *LABELS, *chosen, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "skipped films/short.mp4: it has 2.0 s, less than sources.min_seconds, 3" in done.stderr
+    assert "skipped films/mute.mp4: it has no audio, which sources.require asks for" in done.stderr
+    assert "2 segments of 1 source, 4.0 s of media" in done.stdout
+    assert "2 skipped" in done.stdout
+    found = json.loads(streammm("status", "out", "--json").stdout)
+    assert found["sources"] == {"todo": 0, "done": 1, "quarantined": 0, "skipped": 2}
+    assert found["skipped"] == {"filtered": 2}
+    assert (tmp_path / "out" / "quarantine.jsonl").read_text() == ""
+
+    again = streammm("run", "films", *LABELS, *chosen, "--out", "out")  # none is opened a second time
+    assert "0 segments of 0 sources" in again.stdout
+    assert "skipped films" not in again.stderr
+
+    other = streammm("run", "films", *LABELS, "--set", "sources.require=[audio]", "--out", "out")
+    assert other.returncode == 0, other.stderr
+    assert rows(tmp_path / "out") == [("films/long.mp4", 0), ("films/long.mp4", 1), ("films/short.mp4", 0)]
+    assert json.loads(streammm("status", "out", "--json").stdout)["skipped"] == {"filtered": 1}

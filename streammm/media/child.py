@@ -16,14 +16,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from streammm.errors import SourceError
 from streammm.media import wire
 from streammm.media.address import public_name, redact
 from streammm.media.connection import LiveConnection
-from streammm.media.opening import open_source
+from streammm.media.opening import captions_beside, open_source
 from streammm.media.options import DecodeOptions, Limits
 from streammm.media.reader import SegmentReader
 from streammm.types import Segment
@@ -122,9 +122,25 @@ class _Server:
     def _do_probe(self, arrays: list[Any], source: str, **arguments: Any) -> None:
         from streammm.media.probe import probe_container
 
-        arguments["captions_beside"] = tuple(arguments["captions_beside"])
-        with closing(open_source(source, self._options(arrays))) as opened:
-            found = probe_container(opened.container, public_name(source), is_live=opened.is_live, **arguments)
+        options = self._options(arrays)
+        notes = []
+        try:
+            captions = [PurePath(name).name for name in captions_beside(source, options, self._ping)]
+        except SourceError as error:
+            if error.reason != "unauthorised":
+                raise
+            captions = []
+            notes.append(f"captions beside it cannot be looked for: {error.detail}")
+        with closing(open_source(source, options, on_wait=self._ping)) as opened:
+            found = probe_container(
+                opened.container,
+                public_name(source),
+                is_live=opened.is_live,
+                captions_beside=tuple(captions),
+                source_filter=options.filter,
+                notes=notes,
+                **arguments,
+            )
         self._answer(probe=found.to_json())
 
     def _do_close(self, arrays: object = None) -> None:

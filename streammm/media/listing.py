@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import glob
 import hashlib
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
-from streammm.errors import ConfigError
-from streammm.media.address import is_address
+from streammm.errors import ConfigError, SourceError
+from streammm.media.address import in_store, is_address, public_name
+from streammm.media.skipped import Skipped
+from streammm.media.store import READ_SECONDS, check_driver
+from streammm.media.store_file import StoreFile
+from streammm.media.store_listing import Stored, StoreListing
 
 MEDIA_SUFFIXES = frozenset(
     ".3g2 .3gp .aac .ac3 .aif .aiff .amr .asf .avi .caf .dv .eac3 .f4v .flac .flv .gxf .h264 .hevc .ivf .m2ts .m2v "
@@ -28,20 +33,12 @@ _SAMPLE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """A source that is left out on purpose: ``reason`` is a short code, ``detail`` says it in words."""
-
-    source: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class ListingOptions:
-    """What of a directory is a source, and which sources are the same."""
+    """What of a directory is a source, which sources are the same, and how long a store may take to answer."""
 
     suffixes: frozenset[str] = MEDIA_SUFFIXES
     deduplicate: Literal["path", "content"] = "path"
+    read_seconds: float = READ_SECONDS
 
 
 def list_sources(names: Iterable[str], options: ListingOptions | None = None) -> Iterator[str | Skipped]:
@@ -50,37 +47,48 @@ def list_sources(names: Iterable[str], options: ListingOptions | None = None) ->
     Args:
         names: files, addresses, directories (searched in depth, in sorted order), patterns, and lists: ``@FILE`` with
             a source a line, ``@FILE.csv`` or ``@FILE.parquet``, with ``:COLUMN`` where it is not called one of
-            `_COLUMNS`. Paths in a list are taken as those on a command line. A name that matches nothing is passed on
-            as it is: opening it says what is wrong with it.
-        options: what to leave out.
+            `_COLUMNS`. Paths in a list are taken as those on a command line. All of them may lie in a store, such as
+            ``s3://bucket/films/``, ``s3://bucket/*.mp4`` or ``@s3://bucket/list.csv:COLUMN``; a directory there ends
+            with ``/``, or has no ending. A name that matches nothing is passed on as it is: opening it says what is
+            wrong with it.
+        options: what to leave out. With ``deduplicate="content"`` files on disk are compared, and files in a store
+            whose store tells a checksum of them (see `store_listing`); they are not read for it.
 
     Raises:
-        ConfigError: a list cannot be read.
+        ConfigError: a list cannot be read, or the driver of a store is not installed.
     """
     options = options or ListingOptions()
-    seen: set[str] = set()
+    listed = _Listed(options.suffixes)
     same_file = _SameFile()
     same_content = _SameContent()
+    same_checksum: dict[tuple[int, str], str] = {}
     for name in names:
         for item in _matches(name, options):
             if isinstance(item, Skipped):
+                listed.note_gap()
                 yield item
                 continue
-            if item in seen:
+            source = item if isinstance(item, str) else item.source
+            if not listed.is_new(source, "" if isinstance(item, str) else item.folder):
                 continue
-            seen.add(item)
             first = None
-            if not is_address(item):
-                first = same_file.first(item)
+            if isinstance(item, Stored):
+                if item.checksum is not None and options.deduplicate == "content":
+                    first = same_checksum.setdefault(item.checksum, source)
+                    first = None if first == source else first
+            elif not is_address(source):
+                first = same_file.first(source)
                 if first is None and options.deduplicate == "content":
-                    first = same_content.first(item)
-            yield item if first is None else Skipped(item, "duplicate", f"the same as {first}")
+                    first = same_content.first(source)
+            yield source if first is None else Skipped(source, "duplicate", f"the same as {first}")
 
 
-def _matches(name: str, options: ListingOptions) -> Iterator[str | Skipped]:
+def _matches(name: str, options: ListingOptions) -> Iterator[str | Stored | Skipped]:
     if name.startswith("@") and len(name) > 1 and not os.path.exists(name):
-        for entry in _read_list(name[1:]):
+        for entry in _read_list(name[1:], options.read_seconds):
             yield from _matches(entry, options) if not entry.startswith("@") else [entry]
+    elif in_store(name):
+        yield from _in_store(name, options)
     elif is_address(name):
         yield name
     elif os.path.isdir(name):
@@ -88,6 +96,28 @@ def _matches(name: str, options: ListingOptions) -> Iterator[str | Skipped]:
     elif not os.path.exists(name) and glob.has_magic(name):
         yield from _glob(name)
     else:
+        yield name
+
+
+def _in_store(name: str, options: ListingOptions) -> Iterator[str | Stored | Skipped]:
+    check_driver(name)
+    listing = StoreListing(name, options.read_seconds)
+    is_matched = False
+    try:
+        if listing.is_directory():
+            yield from listing.walk(options.suffixes)
+            return
+        if not listing.is_pattern():
+            yield listing.stored() if options.deduplicate == "content" else name
+            return
+        for item in listing.match():
+            is_matched = True
+            yield item
+    except SourceError as error:
+        if error.reason != "missing":
+            yield Skipped(public_name(name), "unreadable", f"it cannot be listed: {error.detail}")
+            return
+    if not is_matched:
         yield name
 
 
@@ -119,48 +149,60 @@ def _glob(pattern: str) -> Iterator[str]:
         yield pattern
 
 
-def _read_list(name: str) -> Iterator[str]:
+def _read_list(name: str, read_seconds: float) -> Iterator[str]:
     path, column = _column_of(name)
     suffix = Path(path).suffix.lower()
     if column and suffix not in (".csv", ".parquet"):
         raise ConfigError(f"the list {path} has no columns; only .csv and .parquet have")
     read = {".csv": _read_csv, ".parquet": _read_parquet}.get(suffix)
     try:
-        yield from _read_lines(path) if read is None else read(path, column)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
+        with _open_list(path, read_seconds) as file:
+            yield from _read_lines(file) if read is None else read(path, file, column)
+    except (OSError, SourceError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "detail", None) or error
         raise ConfigError(f"the list {path} cannot be read: {reason}") from error
+
+
+def _open_list(path: str, read_seconds: float) -> IO[bytes]:
+    if not in_store(path):
+        return Path(path).open("rb")
+    check_driver(path)
+    return io.BufferedReader(StoreFile(path, read_seconds))
 
 
 def _column_of(name: str) -> tuple[str, str]:
     path, separator, column = name.rpartition(":")
-    return (path, column) if separator and not os.path.exists(name) else (name, "")
+    if not separator or os.path.exists(name) or "/" in column:  # s3://bucket/list.csv has no column
+        return name, ""
+    return path, column
 
 
-def _read_lines(path: str) -> Iterator[str]:
-    with Path(path).open(encoding="utf-8", errors="surrogateescape") as file:
-        yield from filter(None, (line.strip() for line in file))
+def _read_lines(file: IO[bytes]) -> Iterator[str]:
+    yield from filter(None, (line.strip() for line in _text(file, "utf-8")))
 
 
-def _read_csv(path: str, column: str) -> Iterator[str]:
-    with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        rows = csv.DictReader(file)
-        chosen = _choose(path, rows.fieldnames or (), column)
-        for row in rows:
-            if source := (row[chosen] or "").strip():
-                yield source
+def _read_csv(path: str, file: IO[bytes], column: str) -> Iterator[str]:
+    rows = csv.DictReader(_text(file, "utf-8-sig", newline=""))
+    chosen = _choose(path, rows.fieldnames or (), column)
+    for row in rows:
+        if source := (row[chosen] or "").strip():
+            yield source
 
 
-def _read_parquet(path: str, column: str) -> Iterator[str]:
+def _text(file: IO[bytes], encoding: str, newline: str | None = None) -> io.TextIOWrapper:
+    return io.TextIOWrapper(file, encoding=encoding, errors="surrogateescape", newline=newline)
+
+
+def _read_parquet(path: str, file: IO[bytes], column: str) -> Iterator[str]:
     try:
         from pyarrow import parquet
         from pyarrow.lib import ArrowException
     except ImportError as error:
         raise ConfigError(f'the list {path} needs pyarrow: pip install "streammm[parquet]"') from error
     try:
-        with parquet.ParquetFile(path) as file:  # type: ignore[no-untyped-call]
-            chosen = _choose(path, file.schema_arrow.names, column)
-            for batch in file.iter_batches(columns=[chosen]):
+        with parquet.ParquetFile(file) as table:  # type: ignore[no-untyped-call]
+            chosen = _choose(path, table.schema_arrow.names, column)
+            for batch in table.iter_batches(columns=[chosen]):
                 yield from (str(value) for value in batch.column(0).to_pylist() if value)
     except ArrowException as error:
         raise ConfigError(f"the list {path} cannot be read: {error}") from error
@@ -176,6 +218,35 @@ def _choose(path: str, columns: Sequence[str], wanted: str) -> str:
             return known[0]
     what = f"no column {wanted!r}" if wanted else "no column that is known to hold sources"
     raise ConfigError(f"the list {path} has {what}; it has {', '.join(columns) or 'none'}: write @{path}:COLUMN")
+
+
+class _Listed:
+    """The names that were listed. Of a directory in a store only its own is kept: it may hold millions."""
+
+    def __init__(self, suffixes: frozenset[str]) -> None:
+        self._suffixes = suffixes
+        self._names: set[str] = set()
+        self._searched: tuple[str, ...] = ()
+        self._folder = ""
+        self._is_whole = True
+
+    def is_new(self, source: str, folder: str) -> bool:
+        """Whether a name was not listed before, and notes it; ``folder`` is what is searched now, if anything is."""
+        if folder != self._folder:
+            if self._folder and self._is_whole:
+                self._searched += (self._folder + "/",)
+            self._folder, self._is_whole = folder, True
+        if source in self._names:
+            return False
+        if source.startswith(self._searched) and Path(source).suffix.lower() in self._suffixes:
+            return False
+        if not folder:
+            self._names.add(source)
+        return True
+
+    def note_gap(self) -> None:
+        """Something in what is searched could not be listed: its names may be given again."""
+        self._is_whole = False
 
 
 class _SameFile:

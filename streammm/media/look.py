@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from streammm.errors import SourceError
-from streammm.media.address import is_address, public_name
+from streammm.media.address import public_name
 from streammm.media.options import DecodeOptions
 from streammm.media.probe import Probe
 from streammm.media.process import DecodeProcess, DecoderDiedError
-from streammm.media.source import sidecars
 
 
 def probe(source: str, options: DecodeOptions, decode_seconds: float = 10.0) -> Probe:
@@ -30,7 +29,6 @@ def probe(source: str, options: DecodeOptions, decode_seconds: float = 10.0) -> 
             source=source,
             length_seconds=float(options.windows.length_seconds),
             hop_seconds=float(options.windows.hop_seconds),
-            captions_beside=[] if is_address(source) else [path.name for path in sidecars(source)],
             decode_seconds=decode_seconds,
         )
     except DecoderDiedError as error:

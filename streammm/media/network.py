@@ -104,7 +104,8 @@ def open_network(
     if kind not in (*_PROTOCOLS, *_OTHERS):
         hint = "; give the path of a file as it is" if kind == "file" else ""
         known = ", ".join(sorted((*_PROTOCOLS, *_OTHERS[:3])))
-        raise SourceError(name, "unsupported", f"addresses may be {known}; not {kind}{hint}")
+        detail = f"addresses may be {known}, and those of stores, such as s3; not {kind}{hint}"
+        raise SourceError(name, "unsupported", detail)
     with ExitStack() as behind:
         try:
             url = expand_secrets(source)

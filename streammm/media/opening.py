@@ -1,13 +1,16 @@
-"""The one place that opens what is read: a file, or an address on the network."""
+"""The one place that opens what is read: a file, one in a store, or an address on the network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
-from streammm.media.address import is_address
+from streammm.media.address import in_store, is_address, public_name
 from streammm.media.network import Opened, open_network
 from streammm.media.options import DecodeOptions
-from streammm.media.source import open_media
+from streammm.media.source import open_media, open_media_file, sidecars
+from streammm.media.store import READ_SECONDS
+from streammm.media.store_file import StoreFile, captions_in_store
 
 
 def open_source(
@@ -19,8 +22,29 @@ def open_source(
     """Opens a source for demuxing.
 
     Raises:
-        SourceError: it cannot be opened.
+        SourceError: it cannot be opened; or later, by what reads a file in a store, that it does not answer.
     """
+    if in_store(source):
+        return _open_stored(source, options, on_wait)
     if is_address(source):
         return open_network(source, options.network, options.max_pixels, pipe_fd, on_wait)
     return Opened(open_media(source, options.max_pixels, options.hardware), is_live=False, read_seconds=0.0)
+
+
+def captions_beside(source: str, options: DecodeOptions, on_wait: Callable[[], None] = lambda: None) -> list[str]:
+    """Caption files of a source, as sources; the first is the one to use.
+
+    Raises:
+        SourceError: a store does not say; ``unauthorised`` where it does not allow to list what is in it.
+    """
+    if in_store(source):
+        return captions_in_store(source, options.network.read_seconds or READ_SECONDS, on_wait)
+    return [] if is_address(source) else sidecars(source)
+
+
+def _open_stored(source: str, options: DecodeOptions, on_wait: Callable[[], None]) -> Opened:
+    with ExitStack() as behind:
+        file = StoreFile(source, options.network.read_seconds or READ_SECONDS, on_wait)
+        behind.callback(file.close)
+        container = open_media_file(file, public_name(source), options.max_pixels, options.hardware)
+        return Opened(container, is_live=False, read_seconds=0.0, behind=behind.pop_all())

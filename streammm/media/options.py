@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Literal
 
 from streammm.media.cutting import Windows
+from streammm.media.filter import SourceFilter
 from streammm.media.network import NetworkOptions
 
 Mode = Literal["exact", "fast", "keyframes"]
@@ -58,6 +59,7 @@ class DecodeOptions:
     threads one source's video decoder may use; a picture of over ``max_pixels`` is an error. ``mode`` says which
     pictures are decoded: all that can matter, only those that others refer to, or only key pictures. ``hardware``
     names the device that decodes where it can, such as ``cuda``. With ``max_shot_seconds`` segments are shots.
+    ``filter`` says which sources are left out.
     """
 
     windows: Windows = field(default_factory=Windows)
@@ -71,3 +73,4 @@ class DecodeOptions:
     network: NetworkOptions = field(default_factory=NetworkOptions)
     live: LiveOptions = field(default_factory=LiveOptions)
     limits: Limits = field(default_factory=Limits)
+    filter: SourceFilter = field(default_factory=SourceFilter)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -15,8 +15,10 @@ import av
 import av.error
 from av.container import InputContainer
 
+from streammm.media.filter import SourceFilter
 from streammm.media.subtitles import is_text
 from streammm.media.survey import Survey
+from streammm.types import Modality
 
 _HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics of ITU-T H.273 that ordinary screens cannot show as they are."""
@@ -84,6 +86,8 @@ def probe_container(
     decode_seconds: float = 10.0,
     is_live: bool = False,
     live_seconds: float = 5.0,
+    source_filter: SourceFilter | None = None,
+    notes: Sequence[str] = (),
 ) -> Probe:
     """Looks into an open container.
 
@@ -96,6 +100,8 @@ def probe_container(
         decode_seconds: how much of it is decoded; infinity for all.
         is_live: it goes on without end, and is looked at for ``live_seconds``.
         live_seconds: how long a live source is looked at.
+        source_filter: by which it may be left out.
+        notes: further advice.
     """
     look = Survey(container, decode_seconds, live_seconds if is_live else math.inf)
     end = max((look.found[s.index].ends for s in (look.video, look.audio) if s is not None), default=0.0)
@@ -123,7 +129,16 @@ def probe_container(
         last_error=look.errors[-1] if look.errors else "a packet is damaged" if num_errors else "",
         num_segments=None if is_live else _num_segments(end, length_seconds, hop_seconds),
     )
-    return Probe(**{**asdict(probe), "streams": probe.streams, "advice": tuple(_advice(probe, look))})
+    advice = [*_on_filter(probe, look, source_filter or SourceFilter()), *_advice(probe, look), *notes]
+    return Probe(**{**asdict(probe), "streams": probe.streams, "advice": tuple(advice)})
+
+
+def _on_filter(probe: Probe, look: Survey, source_filter: SourceFilter) -> Iterator[str]:
+    has: set[Modality] = {"video"} if look.video is not None else set()
+    has |= {"audio"} if look.audio is not None else set()
+    has |= {"text"} if probe.captions_beside or any(is_text(s) for s in look.container.streams) else set()
+    if not probe.is_live and (objection := source_filter.objection(probe.claimed_seconds, has)):
+        yield f"would be left out: {objection}"
 
 
 def _num_segments(end: float, length: float, hop: float) -> int:

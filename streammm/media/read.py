@@ -7,7 +7,7 @@ import time
 from urllib.parse import urlsplit
 
 from streammm.errors import SourceError
-from streammm.media.address import ALWAYS_LIVE, is_address, public_name, scheme
+from streammm.media.address import ALWAYS_LIVE, is_file, public_name, scheme
 from streammm.media.isolated import IsolatedReader
 from streammm.media.live import LiveReader
 from streammm.media.options import DecodeOptions
@@ -17,7 +17,7 @@ from streammm.media.process import ProcessPool
 def open_reader(
     source: str, options: DecodeOptions, first_segment: int = 0, pool: ProcessPool | None = None
 ) -> IsolatedReader | LiveReader:
-    """Opens a file, an address or, as ``-``, standard input.
+    """Opens a file, also one in a store, an address or, as ``-``, standard input.
 
     Args:
         source: what to read.
@@ -29,7 +29,7 @@ def open_reader(
         SourceError: it cannot be read. A live source says so when it is read, since it may still come.
     """
     pool = pool or ProcessPool(options.limits)
-    if not is_address(source):
+    if is_file(source):
         return IsolatedReader(source, options, first_segment, pool)
     if scheme(source) in ALWAYS_LIVE:
         return _follow(source, options, first_segment, pool)

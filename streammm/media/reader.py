@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,13 +13,12 @@ import av.error
 
 from streammm.errors import DecodeError, SourceError
 from streammm.media import position
-from streammm.media.address import is_address, public_name
+from streammm.media.address import public_name
 from streammm.media.decode import MediaDecoder
-from streammm.media.opening import open_source
+from streammm.media.opening import captions_beside, open_source
 from streammm.media.options import DecodeOptions
-from streammm.media.source import sidecars
-from streammm.media.subtitles import read_sidecar
-from streammm.types import Cue, Segment
+from streammm.media.subtitles import read_captions
+from streammm.types import MODALITIES, Cue, Modality, Segment
 
 _MAX_DEMUX_ERRORS = 100
 """A container so damaged that reading fails this often in a row is taken to end there."""
@@ -33,7 +34,7 @@ class SegmentReader:
     cannot be decoded of it and is counted; only a source of which nothing at all can be decoded is an error.
 
     Args:
-        source: path of a file; caption files beside it are read too.
+        source: path or address of a file; caption files beside it are read too.
         options: how to decode and cut.
         first_segment: index of the first segment to hand out. Decoding starts shortly before it, except where
             segments are shots, which have to be found from the beginning.
@@ -41,7 +42,8 @@ class SegmentReader:
         pipe_fd: descriptor to read, where the source is standard input.
 
     Raises:
-        SourceError: when made, if the source cannot be opened or has nothing to decode.
+        SourceError: when made, if the source cannot be opened, has nothing to decode, or is to be left out, by the
+            reason ``filtered``. What was begun is not: a source is asked at its first segment only.
         DecodeError: at the end, if nothing could be decoded.
     """
 
@@ -108,18 +110,39 @@ class SegmentReader:
         self._container = self._opened.container
         try:
             self._decoder = MediaDecoder(self._container, self.source, self._options, self._first, cues=self._cues)
+            if self._first == 0 and not self._opened.is_live:
+                self._filter()
         except BaseException:
             self.close()
             raise
         if self._sidecar_error is not None:
             self._decoder.count(self._sidecar_error)
 
+    def _filter(self) -> None:
+        found = {"video": self._decoder.video, "audio": self._decoder.audio, "text": self._decoder.text or self._cues}
+        has: list[Modality] = [m for m in MODALITIES if found[m]]
+        seconds = self._container.duration / av.time_base if self._container.duration else None
+        if objection := self._options.filter.objection(seconds, has):
+            raise SourceError(self.source, "filtered", objection)
+
     def _read_sidecar(self) -> list[Cue]:
         """Cues of the first caption file beside the source; one that cannot be read is counted as an error."""
-        for path in () if is_address(self._address) else sidecars(self._address):
+        try:
+            names = captions_beside(self._address, self._options, self._on_progress)
+        except SourceError as error:
+            if error.reason != "unauthorised":
+                raise
+            detail = f"captions beside it cannot be looked for: {error.detail}"
+            self._sidecar_error = SourceError(self.source, error.reason, detail)
+            return []
+        for name in names:
             try:
-                return read_sidecar(path)
+                options = replace(self._options, max_pixels=1, hardware=None)
+                with closing(open_source(name, options, on_wait=self._on_progress)) as opened:
+                    return read_captions(opened.container, name)
             except SourceError as error:
+                if error.reason == "unreachable":  # without them there would be other rows
+                    raise
                 self._sidecar_error = error
         return []
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+from typing import IO, Any
 
 import av
 import av.error
@@ -13,6 +16,9 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from streammm.errors import SourceError
+from streammm.media.address import refuse_chain
+
+_START_BYTES = 16
 
 SIDECAR_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 
@@ -34,21 +40,27 @@ _NESTING_FORMATS = {
 """Formats that open further files or addresses named inside them; none of them is read from an untrusted file."""
 
 
-def sidecars(source: str) -> list[Path]:
-    """Caption files of a source: ``talk.srt`` or ``talk.en.vtt`` beside ``talk.mp4``, the plain name first."""
+def sidecars(source: str) -> list[str]:
+    """Caption files of a file: ``talk.srt`` or ``talk.en.vtt`` beside ``talk.mp4``, the plain name first."""
     path = Path(source)
     try:
         beside = os.listdir(path.parent)
     except OSError:
         return []
+    return [str(path.parent / name) for name in captions_of(path.name, beside)]
+
+
+def captions_of(name: str, beside: Iterable[str]) -> list[str]:
+    """Those of the names beside a file that are its captions."""
+    stem = Path(name).stem
     found = [
-        Path(name)
-        for name in beside
-        if name.startswith(path.stem + ".") and Path(name).suffix.lower() in SIDECAR_SUFFIXES and name != path.name
+        Path(other)
+        for other in beside
+        if other.startswith(stem + ".") and Path(other).suffix.lower() in SIDECAR_SUFFIXES and other != name
     ]
-    found = [name for name in found if name.stem.removeprefix(path.stem).count(".") <= 1]
-    found.sort(key=lambda name: (len(name.stem), SIDECAR_SUFFIXES.index(name.suffix.lower()), name))
-    return [path.parent / name for name in found]
+    found = [other for other in found if other.stem.removeprefix(stem).count(".") <= 1]
+    found.sort(key=lambda other: (len(other.stem), SIDECAR_SUFFIXES.index(other.suffix.lower()), other))
+    return [str(other) for other in found]
 
 
 def open_media(source: str, max_pixels: int, hardware: str | None = None) -> InputContainer:
@@ -62,8 +74,7 @@ def open_media(source: str, max_pixels: int, hardware: str | None = None) -> Inp
         SourceError: the file is missing, empty, not media, or of a refused kind.
     """
     path = Path(source)
-    if "://" in source:
-        raise SourceError(source, "unsupported", "only local files can be read so far, this is an address")
+    refuse_chain(source)
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -80,26 +91,48 @@ def open_media(source: str, max_pixels: int, hardware: str | None = None) -> Inp
     except PermissionError as error:
         raise SourceError(source, "unreadable", "no permission to read the file") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        if _is_playlist(path):
-            detail = "a playlist, which would open further files; only plain media files are read"
-            raise SourceError(source, "refused", detail) from error
-        raise SourceError(source, "not-media", f"cannot be opened as media: {reason(error)}") from error
+        with path.open("rb") as file:
+            raise _unreadable(source, file.read(_START_BYTES), error) from error
 
 
-def _open(name: str, options: dict[str, str], hardware: str | None) -> InputContainer:
+def open_media_file(file: io.RawIOBase, source: str, max_pixels: int, hardware: str | None = None) -> InputContainer:
+    """Opens an untrusted file object, under the same rules as `open_media`; the object stays the caller's.
+
+    Raises:
+        SourceError: the file is not media, or of a refused kind; or what reading the object raises.
+    """
+
+    def refuse(url: str, flags: int, options: dict[str, str]) -> IO[bytes]:
+        raise SourceError(source, "refused", "something in it would open a further file; only plain media is read")
+
+    options = {"format_whitelist": allowed_formats(), "max_pixels": str(max_pixels)}
+    try:
+        return _open(file, options, hardware, refuse)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        file.seek(0)
+        raise _unreadable(source, file.read(_START_BYTES) or b"", error) from error
+
+
+def _open(file: Any, options: dict[str, str], hardware: str | None, io_open: Any = None) -> InputContainer:
     """Opens with a hardware decoder where there is one; a driver that is listed may still be missing."""
+    open_it = functools.partial(av.open, file, options=options, metadata_errors="replace", io_open=io_open)
+    container: InputContainer
     if hardware is not None:
         try:
-            accelerator = HWAccel(hardware, allow_software_fallback=True)
-            return av.open(name, options=options, metadata_errors="replace", hwaccel=accelerator)
+            container = open_it(hwaccel=HWAccel(hardware, allow_software_fallback=True))
+            return container
         except (av.error.FFmpegError, RuntimeError, ValueError, NotImplementedError):
-            pass  # the processor decodes as well, only slower
-    return av.open(name, options=options, metadata_errors="replace")
+            if not isinstance(file, str):  # the processor decodes as well, only slower
+                file.seek(0)
+    container = open_it()
+    return container
 
 
-def _is_playlist(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(16).lstrip(b"\xef\xbb\xbf").startswith((b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD"))
+def _unreadable(source: str, start: bytes, error: Exception) -> SourceError:
+    if start.lstrip(b"\xef\xbb\xbf").startswith((b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD")):
+        detail = "a playlist, which would open further files; only plain media files are read"
+        return SourceError(source, "refused", detail)
+    return SourceError(source, "not-media", f"cannot be opened as media: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import av
 import av.error
+from av.container import InputContainer
 
 from streammm.errors import SourceError
-from streammm.media.source import open_media, reason
+from streammm.media.source import reason
 from streammm.types import Cue
 
 _LONGEST_SECONDS = 3600.0
@@ -57,20 +57,19 @@ def plain_text(text: str) -> str:
     return _SPACE.sub(" ", _MARKUP.sub("", text)).strip()
 
 
-def read_sidecar(path: Path) -> list[Cue]:
-    """All cues of a caption file, in order of their start.
+def read_captions(container: InputContainer, name: str) -> list[Cue]:
+    """All cues of an open caption file, in order of their start.
 
     Raises:
         SourceError: the file is not a caption file that FFmpeg reads.
     """
-    with open_media(str(path), max_pixels=1) as container:
-        stream = next((s for s in container.streams if is_text(s)), None)
-        if stream is None:
-            raise SourceError(str(path), "not-media", "not a caption file")
-        cues: list[Cue] = []
-        try:
-            for packet in container.demux(stream):
-                cues.extend(packet_cues(packet, 0.0))
-        except (av.error.FFmpegError, ValueError) as error:
-            raise SourceError(str(path), "damaged", f"caption file is damaged: {reason(error)}") from error
+    stream = next((s for s in container.streams if is_text(s)), None)
+    if stream is None:
+        raise SourceError(name, "not-media", "not a caption file")
+    cues: list[Cue] = []
+    try:
+        for packet in container.demux(stream):
+            cues.extend(packet_cues(packet, 0.0))
+    except (av.error.FFmpegError, ValueError) as error:
+        raise SourceError(name, "damaged", f"caption file is damaged: {reason(error)}") from error
     return sorted(cues, key=lambda cue: (cue.start_seconds, cue.end_seconds))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streammm.encoders.placement import Placement
+from streammm.encoders.placement import Placement, devices
 from streammm.encoders.runtime import CPU_CHUNK, FixedBatches, compile_net, take_own_stream
 from streammm.errors import ConfigError, EncodeError
 
@@ -128,3 +128,12 @@ def test_encoders_on_a_gpu_have_a_stream_of_their_own(monkeypatch: pytest.Monkey
     take_own_stream("cpu")
     take_own_stream("cuda:1")
     assert taken == ["a stream of cuda:1"]
+
+
+def test_every_gpu_is_used_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert devices("auto", "auto") == ["cuda:0", "cuda:1"]
+    assert devices("openvino", "auto") == ["auto"]
+    assert devices("torch", "cuda:1") == ["cuda:1"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert devices("auto", "auto") == ["auto"]

@@ -5,6 +5,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -49,6 +50,17 @@ def soak(programs: None, sync_clip: Path, tmp_path_factory: pytest.TempPathFacto
     rig = Rig(tmp_path_factory.mktemp("soak"))
     yield Soak(rig, sync_clip)
     rig.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def beside(programs: None, sync_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future]]:
+    """Faults that are mostly waited for, begun with the first test; each has a test that looks how it went."""
+    faults = {fault.__name__: fault for fault in (other_times, too_slow)}
+    rigs = {name: Rig(tmp_path_factory.mktemp(name)) for name in faults}
+    with ThreadPoolExecutor(len(faults)) as pool:
+        yield {name: pool.submit(fault, rigs[name], sync_clip) for name, fault in faults.items()}
+    for rig in rigs.values():
+        rig.close()
 
 
 def assert_in_sync(segments: list[Segment], at_least: int) -> None:
@@ -114,7 +126,7 @@ def test_five_percent_loss(rig: Rig, sync_clip: Path) -> None:
     assert_in_sync(segments, at_least=4)
 
 
-def test_an_encoder_that_restarts_with_other_times(rig: Rig, sync_clip: Path) -> None:
+def other_times(rig: Rig, sync_clip: Path) -> None:
     udp = free_port(socket.SOCK_DGRAM)
     follower = Follower(f"udp://127.0.0.1:{udp}", options(connect_seconds=60.0))
     for n, offset in enumerate((0, 1000, 0)):
@@ -147,7 +159,7 @@ def test_another_codec_and_size_in_mid_stream(rig: Rig, sync_clip: Path, tmp_pat
     assert_in_sync(segments[-4:], at_least=3)
 
 
-def test_whoever_takes_the_segments_is_too_slow(rig: Rig, sync_clip: Path) -> None:
+def too_slow(rig: Rig, sync_clip: Path) -> None:
     udp = free_port(socket.SOCK_DGRAM)
     rig.publish_udp(sync_clip, udp)
     follower = Follower(f"udp://127.0.0.1:{udp}", options(), pause_seconds=4.0)
@@ -177,6 +189,14 @@ def test_decoding_that_falls_behind_leaves_pictures_out_and_catches_up(rig: Rig,
     assert last.live.lag_seconds < 5
     assert_in_order(follower.segments)
     assert_in_sync(follower.segments[-3:], at_least=2)
+
+
+def test_an_encoder_that_restarts_with_other_times(beside: dict[str, Future]) -> None:
+    beside["other_times"].result(timeout=120)
+
+
+def test_whoever_takes_the_segments_is_too_slow(beside: dict[str, Future]) -> None:
+    beside["too_slow"].result(timeout=120)
 
 
 def test_a_minute_takes_no_more_memory(soak: Soak) -> None:

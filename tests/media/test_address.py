@@ -3,7 +3,7 @@
 import pytest
 
 from streammm.errors import SourceError
-from streammm.media.address import expand_secrets, is_address, may_go_on, public_name, redact, scheme
+from streammm.media.address import expand_secrets, in_store, is_address, is_file, may_go_on, public_name, redact, scheme
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,44 @@ def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
+    ("source", "is_stored", "is_one"),
+    [
+        ("s3://bucket/a.mp4", True, True),
+        ("abfs://box@account.dfs.core.windows.net/a.mp4", True, True),
+        ("a.mp4", False, True),
+        ("https://host/a.mp4", False, False),
+        ("rtsp://camera/1", False, False),
+        ("zip://a.mp4::s3://bucket/a.zip", False, False),
+        ("file:///etc/passwd", False, False),
+        ("-", False, False),
+    ],
+)
+def test_files_are_told_from_what_may_go_on(source: str, is_stored: bool, is_one: bool) -> None:
+    assert (in_store(source), is_file(source)) == (is_stored, is_one)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("sftp://me:pa55@host:22/a@b.mp4", "sftp://me:***@host:22/a@b.mp4"),
+        ("sftp://me:p@ss@host/a.mp4", "sftp://me:***@host/a.mp4"),
+        ("sftp://me:${PASSWORD}@host/a.mp4", "sftp://me:${PASSWORD}@host/a.mp4"),
+        ("sftp://me@host:22/a.mp4", "sftp://me@host:22/a.mp4"),
+        ("abfs://box@account.dfs.core.windows.net/a.mp4", "abfs://box@account.dfs.core.windows.net/a.mp4"),
+        ("s3://bucket/a:b@c.mp4", "s3://bucket/a:b@c.mp4"),
+        ("s3://bucket/a?token=1.mp4", "s3://bucket/a?token=1.mp4"),
+    ],
+)
+def test_of_a_file_in_a_store_only_the_password_is_not_shown(source: str, shown: str) -> None:
+    assert public_name(source) == shown
+
+
+def test_whoever_names_a_file_does_not_get_at_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hush")
+    assert expand_secrets("sftp://me:${SECRET}@host/${SECRET}.mp4") == "sftp://me:hush@host/${SECRET}.mp4"
+
+
+@pytest.mark.parametrize(
     ("source", "expected"),
     [
         ("rtsp://camera/1", True),
@@ -63,6 +101,7 @@ def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
         ("https://host/a/live.m3u8?token=x", True),
         ("https://host/a.mp4", False),
         ("a.m3u8", False),
+        ("s3://bucket/a.m3u8", False),
         ("a.mp4", False),
     ],
 )

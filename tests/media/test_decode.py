@@ -189,7 +189,7 @@ def test_what_is_not_media_is_an_error_in_words(tmp_path: Path, content: bytes, 
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("missing.mp4", "missing"), (".", "unreadable"), ("ftp://h/x", "unsupported")]
+    ("name", "reason"), [("missing.mp4", "missing"), (".", "unreadable"), ("gopher://h/x", "unsupported")]
 )
 def test_what_is_no_file_is_an_error_in_words(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(SourceError) as caught:

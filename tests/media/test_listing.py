@@ -11,7 +11,8 @@ import pytest
 
 from streammm.errors import ConfigError
 from streammm.media import listing
-from streammm.media.listing import ListingOptions, Skipped, list_sources
+from streammm.media.listing import ListingOptions, list_sources
+from streammm.media.skipped import Skipped
 
 
 @pytest.fixture

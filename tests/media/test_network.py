@@ -241,7 +241,7 @@ def test_credentials_go_to_the_server_and_nowhere_else(clip: MakeClip, server: S
 @pytest.mark.parametrize(
     ("source", "reason", "words"),
     [
-        ("ftp://host/a.mp4", "unsupported", "not ftp"),
+        ("gopher://host/a.mp4", "unsupported", "not gopher"),
         ("file:///etc/passwd", "unsupported", "path"),
         ("gopher://host/1", "unsupported", "not gopher"),
         ("udp://127.0.0.1:5?logfile=/tmp/x", "bad-address", "logfile"),

@@ -17,6 +17,6 @@ def test_captions_belong_to_the_file_of_their_name(tmp_path: Path) -> None:
         "talk.txt",
     ):
         (tmp_path / name).touch()
-    assert [p.name for p in sidecars(str(tmp_path / "talk.mp4"))] == ["talk.srt", "talk.vtt", "talk.en.srt"]
-    assert sidecars(str(tmp_path / "talk.srt")) == [tmp_path / "talk.vtt", tmp_path / "talk.en.srt"]
+    assert [Path(p).name for p in sidecars(str(tmp_path / "talk.mp4"))] == ["talk.srt", "talk.vtt", "talk.en.srt"]
+    assert sidecars(str(tmp_path / "talk.srt")) == [str(tmp_path / "talk.vtt"), str(tmp_path / "talk.en.srt")]
     assert sidecars("none/talk.mp4") == []

@@ -26,6 +26,7 @@ from streammm_workers.handle import FOLLOW, ActorHandle, Handle, Spawn, ThreadHa
 from streammm_workers.shard import Shard
 
 _LOOK_FOR_NODES_SECONDS = 1.0
+_JOURNAL = "journal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ async def run(
     try:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+        options |= {"name": _JOURNAL}  # in the namespace of this run, which nobody else is in
         # Not in memory if it may have to start anew; commits may be repeated, they are fenced and add nothing twice.
         if not journal_arguments:
             options |= {"max_restarts": 0, "max_task_retries": 0}
@@ -80,7 +82,7 @@ async def run(
         groups = [placement_group([bundle], strategy="STRICT_PACK") for _ in range(layout.num_shards)]
         placed = await _wait_for_room(groups, bundle, timeout_seconds)
         waiting = [group for group in groups if group not in placed]
-        shards = [(_make_shard(config, group, journal, layout), files) for group in placed]
+        shards = [(_make_shard(config, group, layout), files) for group in placed]
         driver = Driver(config, plan, ActorHandle(journal), observer)
 
         async def grow() -> None:
@@ -95,7 +97,7 @@ async def run(
                 for group in list(waiting):
                     if _is_placed(group):
                         waiting.remove(group)
-                        await driver.add(_make_shard(config, group, journal, layout), files)
+                        await driver.add(_make_shard(config, group, layout), files)
                 await asyncio.sleep(_LOOK_FOR_NODES_SECONDS)
 
         await driver.run(shards, [grow])
@@ -196,19 +198,19 @@ async def _wait_for_room(
 
 
 class ShardActor(Shard):
-    """A shard on Ray; takes the journal as the bare actor, since a reference inside another object may be lost."""
+    """A shard on Ray; finds the journal by its name, since a reference among the arguments of an actor may be lost."""
 
-    def __init__(self, config: Config, spawn: Spawn, journal: Any, num_decoders: int, cores: int) -> None:
-        super().__init__(config, spawn, ActorHandle(journal), num_decoders, cores)
+    def __init__(self, config: Config, spawn: Spawn, num_decoders: int, cores: int) -> None:
+        super().__init__(config, spawn, ActorHandle(ray.get_actor(_JOURNAL)), num_decoders, cores)
 
 
-def _make_shard(config: Config, group: PlacementGroup, journal: Any, layout: _Layout) -> Handle:
+def _make_shard(config: Config, group: PlacementGroup, layout: _Layout) -> Handle:
     beside = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
     as_actors = layout.gpus > 0 if config.ray.encoders == "auto" else config.ray.encoders == "actors"
     gpus = 0.0 if as_actors else layout.gpus
     actor = (
         ray.remote(ShardActor)
         .options(num_cpus=0, num_gpus=gpus, max_restarts=-1, max_concurrency=1000, scheduling_strategy=beside)
-        .remote(config, ActorSpawn(as_actors, layout.gpus / 2), journal, layout.decoders, layout.cores)
+        .remote(config, ActorSpawn(as_actors, layout.gpus / 2), layout.decoders, layout.cores)
     )
     return ActorHandle(actor)

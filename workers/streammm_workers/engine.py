@@ -15,7 +15,7 @@ from streammm.build import num_decoders
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.journal import Journal
-from streammm.media.address import is_address
+from streammm.media.address import is_file
 from streammm.sinks.base import Sink
 from streammm_workers.driver import Driver, Observer, Plan
 from streammm_workers.handle import DirectHandle, Handle, ThreadHandle
@@ -81,7 +81,7 @@ def run(
                 sink.name: ThreadHandle("sink", lambda made: made, sink) for sink in place.sinks
             }
             plan = Plan(chain(first, iterator), place.begin, sinks, stop)
-            files = sum(not (isinstance(s, str) and is_address(s)) for s in first)
+            files = sum(not isinstance(s, str) or is_file(s) for s in first)
             if ray_address is None:
                 await _run_here(config, plan, place, observer, files)
             else:
@@ -122,7 +122,7 @@ def _devices(config: Config) -> list[Config]:
 
 
 def slots(config: Config, decoders: int) -> int:
-    """Files a shard works on at once; addresses come on top, since a live stream waits for nobody."""
+    """Files a shard works on at once; addresses that may be live come on top, since a live stream waits for nobody."""
     return config.engine.sources_in_flight or 2 * decoders
 
 

@@ -13,7 +13,7 @@ from streammm.config import Config, EngineConfig
 from streammm.encoders.isolation import Encoded
 from streammm.errors import SourceError
 from streammm.journal import Lease
-from streammm.media.address import is_address
+from streammm.media.address import is_file
 from streammm.media.options import DecodeOptions
 from streammm.types import Modality
 from streammm_workers.batch import Batcher
@@ -23,7 +23,7 @@ from streammm_workers.metrics import StageLoad
 
 
 class Decoders:
-    """The decode workers of a shard: files are dealt out to a few, an address gets a worker of its own.
+    """The decode workers of a shard: files are dealt out to a few, what may be live gets a worker of its own.
 
     Args:
         config: the whole configuration.
@@ -58,7 +58,7 @@ class Decoders:
 
     def take(self, source: str, name: str) -> tuple[Handle, float | None]:
         """A worker for a source, and how long it may take over a chunk; to be let go of."""
-        if is_address(source):
+        if not is_file(source):
             follower = self._followers[name] = self._spawn(FOLLOW, DecodeWorker, self._options)
             return follower, None
         index = min(range(len(self._workers)), key=self._num_readings.__getitem__)

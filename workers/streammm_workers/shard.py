@@ -23,7 +23,7 @@ from streammm.encoders.isolation import with_failures
 from streammm.errors import SourceError
 from streammm.journal import Cursor, Entry, Lease, quarantine_entry
 from streammm.kept import embeddings_entry
-from streammm.media.address import is_address, public_name
+from streammm.media.address import is_file, public_name
 from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport
 from streammm_workers.batch import Batcher
 from streammm_workers.decode import NotOpenError
@@ -106,15 +106,14 @@ class Shard:
             return None
         chunks = self._sizing.sizes.chunks_in_flight
         reading = Reading(source, name, lease, self._config.engine, chunks, self._resize)
-        is_file = not is_address(source)
-        self._num_files += is_file
+        self._num_files += is_file(source)
         self._readings.add(reading)
         puller = asyncio.create_task(reading.pull(self._decoders, self._batchers))
         try:
             return await self._fuse_and_commit(reading)
         finally:
             self._readings.discard(reading)
-            self._num_files -= is_file
+            self._num_files -= is_file(source)
             puller.cancel()
             with suppress(asyncio.CancelledError):
                 await puller
