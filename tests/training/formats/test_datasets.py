@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from streammm.errors import ConfigError
+from streammm.training.annotations import read_annotations
 from tests.training.conftest import ReadLabels, table
 
 ACTIVITYNET = {
@@ -108,8 +109,6 @@ def test_ave_with_its_splits(read: ReadLabels, tmp_path: Path) -> None:
 def test_shared_sets(
     shared_media: Path, name: str, folder: str, num_items: int, num_labels: int, is_timed: bool
 ) -> None:
-    from streammm.training.annotations import read_annotations
-
     found = read_annotations(shared_media / name, shared_media / folder)
     assert (len(found.items), len(found.labels)) == (num_items, num_labels)
     assert all(Path(a.source).is_file() and (a.start_seconds is not None) == is_timed for a in found.items)

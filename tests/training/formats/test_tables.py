@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from streammm.errors import ConfigError
+from streammm.training.annotations import read_annotations
 from tests.training.conftest import ReadLabels, table
 
 
@@ -72,8 +75,8 @@ def test_a_label_of_nothing_is_kept(read: ReadLabels) -> None:
 
 
 def test_what_is_left_out_is_counted(read: ReadLabels) -> None:
-    rows = ["a.wav,x,1,2,9", "a.wav,x,1,2,9", "a.wav,x,two,3,9", "a.wav,x,3,3,9", "a.wav,x,4,,9", ",x,1,2,9", "a.wav,x,1,inf,9",
-            "a.wav,x,-1,1,9", "a.wav", "gone.wav,x,1,2,9"]  # fmt: skip
+    rows = ["a.wav,x,1,2,9", "a.wav,x,1,2,9", "a.wav,x,two,3,9", "a.wav,x,3,3,9", "a.wav,x,4,,9", ",x,1,2,9",
+            "a.wav,x,1,inf,9", "a.wav,x,-1,1,9", "a.wav", "gone.wav,x,1,2,9"]  # fmt: skip
     found = read("path,label,start,end,mark\n" + "\n".join(rows), "a.csv", "a.wav")
     assert table(found) == [("a.wav", 1.0, 2.0, "x"), ("a.wav", 0.0, 1.0, "x")]
     assert [note.split(":")[0] for note in found.notes] == [
@@ -109,9 +112,7 @@ def test_what_cannot_be_read_says_why(read: ReadLabels, text: str, message: str)
         read(text, "a.csv", "a.wav")
 
 
-def test_what_is_not_text_says_so(read: ReadLabels, tmp_path) -> None:
+def test_what_is_not_text_says_so(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_bytes("path,label\na.wav,Geräusch\n".encode("latin-1"))
-    from streammm.training.annotations import read_annotations
-
     with pytest.raises(ConfigError, match="not text in UTF-8"):
         read_annotations(tmp_path / "b.csv", tmp_path)

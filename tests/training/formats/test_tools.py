@@ -201,7 +201,7 @@ def test_damaged_json_is_read_or_refused_in_words(read: ReadLabels, data: object
     places = list(places_in(data))
     num_refused = 0
     for place in places:
-        for wrong in (None, 7, "x", [], {}, [None], {"x": None}):
+        for wrong in (None, 7, "x", [], {"x": None}):
             try:
                 read(json.dumps(replaced(data, place, wrong)), name, *files)
             except ConfigError:

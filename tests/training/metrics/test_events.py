@@ -86,9 +86,9 @@ def test_false_alarms_are_those_that_overlap_no_true_event() -> None:
 @pytest.fixture(scope="module")
 def sed_eval():
     """The public oracle. It wants setuptools' pkg_resources, which is gone, for nothing that is used here."""
-    sys.modules.setdefault("pkg_resources", ModuleType("pkg_resources"))
-    import sed_eval
-
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pkg_resources", ModuleType("pkg_resources"))
+        import sed_eval
     return sed_eval
 
 

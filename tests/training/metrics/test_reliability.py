@@ -14,10 +14,10 @@ from tests.training.metrics.test_segments import draw_classes, draw_labels
 
 def test_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.0, 1.0]])
-    truth = np.array([0, 1, 1, 1])
-    # Claims of 0.9 come true in one of two, of 0.6 always, of 1.0 always: in ten bins, 0.9 and 1.0 are in one.
+    truth = np.array([0, 0, 1, 0])
+    # In ten bins 0.9 and 1.0 are in one, of which two of three come true; 0.6 is alone and does.
     assert expected_calibration_error(probabilities, truth, 10) == pytest.approx((abs(2.8 - 2) + 0.4) / 4)
-    assert brier_score(probabilities, truth) == pytest.approx((0.02 + 1.62 + 0.32 + 0) / 4)
+    assert brier_score(probabilities, truth) == pytest.approx((0.02 + 0.02 + 0.32 + 2) / 4)
     labels = np.array([[0.8, 0.3]]), np.array([[True, False]])
     assert brier_score(*labels) == pytest.approx((0.04 + 0.09) / 2)
     assert expected_calibration_error(*labels) == pytest.approx((0.2 + 0.3) / 2)
