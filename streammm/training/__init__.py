@@ -1,1 +1,1 @@
-"""Training: labelled media in, a model directory out, and how good it is."""
+"""Training on own labels: what people labelled, how well it is learned, and how far scores can be trusted."""

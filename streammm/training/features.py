@@ -120,7 +120,7 @@ def content_digest(source: str) -> str:
     if is_address(source):
         return hashlib.sha256(source.encode()).hexdigest()
     digest = hashlib.sha256()
-    for path in (Path(source), *sidecars(source)):
+    for path in map(Path, (source, *sidecars(source))):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
