@@ -1,4 +1,4 @@
-"""The command line: `streammm run`, `status`, `plan`, `probe`, `models`, `config`."""
+"""The command line: `streammm run`, `status`, `plan`, `probe`, `train`, `evaluate`, `models`, `config`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from streammm import cli_training
 from streammm.config import explained, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.media.address import public_name
@@ -337,6 +338,10 @@ def models() -> None:
         size = f"{model.num_parameters / 1e6:.1f} million parameters, {model.size_bytes / 1e6:.1f} MB"
         _out.print(f"  {size}, from the package {model.distribution}", highlight=False, soft_wrap=True)
         _out.print(f"  licence: {model.licence}. {model.licence_note}", style="dim", highlight=False, soft_wrap=True)
+
+
+app.command()(cli_training.train)
+app.command()(cli_training.evaluate)
 
 
 @app.command(name="config")

@@ -58,10 +58,10 @@ class ConsoleReport:
     def entries(self, entries: Sequence[Entry]) -> None:
         """Takes what is committed; rows of live sources are shown at once."""
         for entry in entries:
+            if entry.kind == "quarantine" and entry.segment is not None:
+                detail = json.loads(entry.text)["detail"]
+                self._warn("quarantined", f"{entry.source}: segment {entry.segment}: {detail}")
             if entry.kind != "row":
-                if entry.segment is not None:
-                    detail = json.loads(entry.text)["detail"]
-                    self._warn("quarantined", f"{entry.source}: segment {entry.segment}: {detail}")
                 continue
             self.num_rows += 1
             shown = entry.source in self._lines or len(self._lines) < _MAX_SOURCES

@@ -15,17 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streammm.fusion.learned import LearnedFusion, Logits
 from streammm.fusion.trained import ModelCard, Task
 from streammm.training.dataset import Batch, Example, batches
 from streammm.training.loss import balanced_weights, drop_modalities, segment_loss, source_loss
+from streammm.training.predict import FusionNet, predict
 from streammm.training.state import Epoch, TrainingState
 from streammm.types import Modality
 
 _ALONE_WEIGHT = 0.3
 """What the loss of each modality by itself counts beside that of all together."""
 
-_EVALUATED_SEGMENTS = 4096
 _WARM_UP = 0.2
 
 
@@ -57,23 +56,6 @@ class Fitted:
     net: FusionNet
     history: list[Epoch]
     best: int
-
-
-class FusionNet(nn.Module):
-    """Towers, which are trained encoders of single modalities, and the fusion on top of them."""
-
-    def __init__(self, network: LearnedFusion, towers: Mapping[Modality, nn.Module]) -> None:
-        super().__init__()
-        self.network = network
-        self.towers = nn.ModuleDict({str(modality): tower for modality, tower in towers.items()})
-
-    def forward(self, batch: Batch, present: Tensor) -> Logits:
-        """The logits of a batch, of which only the modalities are looked at that are ``present``, bool [B, T, M]."""
-        inputs = {m: self.towers[m](x) if m in self.towers else x for m, x in batch.inputs.items()}
-        found: tuple[Logits, object] = self.network(
-            inputs, present, batch.start_seconds, batch.end_seconds, lengths=batch.lengths
-        )
-        return found[0]
 
 
 def fit(
@@ -122,7 +104,8 @@ def fit(
     while len(state.history) < options.epochs and not state.is_stale(options.patience):
         number = len(state.history) + 1
         train_loss = _train_epoch(net, train, dims, card.task, weights, options, number, rate, optimizer)
-        logits, truth = predict(net, validation or train, dims)
+        found = predict(net, validation or train, dims, card.task)
+        logits, truth = found.logits, found.targets
         everything = torch.ones(len(truth), dtype=torch.bool)
         loss = float(segment_loss(logits, truth, everything, card.task, torch.ones_like(weights), 0.0))
         epoch = Epoch(number, train_loss, loss, score(logits, truth, card.task) if len(truth) else -train_loss)
@@ -190,22 +173,3 @@ def one_cycle(done: float) -> float:
     if done < _WARM_UP:
         return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * done / _WARM_UP))
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (done - _WARM_UP) / (1 - _WARM_UP))))
-
-
-@torch.inference_mode()
-def predict(
-    net: FusionNet, examples: Sequence[Example], dims: Mapping[Modality, int], keep: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Logits and targets of all segments whose labels are known: float32 [N, K] both, in order.
-
-    Args:
-        keep: bool [M], modalities that are left; None for all.
-    """
-    net.eval()
-    num_classes = examples[0].targets.shape[1] if examples else 0
-    logits, targets = [torch.zeros(0, num_classes)], [torch.zeros(0, num_classes)]
-    for batch in batches(examples, dims, segments_a_batch=_EVALUATED_SEGMENTS):
-        present = batch.present if keep is None else batch.present & keep
-        logits.append(net(batch, present).fused[batch.known])
-        targets.append(batch.targets[batch.known])
-    return torch.cat(logits), torch.cat(targets)

@@ -46,13 +46,17 @@ def source_loss(logits: Tensor, weak: Tensor, is_there: Tensor, has_weak: Tensor
     """
     if not has_weak.any():
         return logits.sum() * 0.0
-    probabilities = logits.sigmoid() if task == "multi_label" else logits.softmax(-1)
-    probabilities = probabilities * is_there[..., None]
-    pooled = (probabilities.square().sum(1) / probabilities.sum(1).clamp_min(1e-6)).clamp(1e-6, 1 - 1e-6)
-    pooled, weak = pooled[has_weak], weak[has_weak]
+    pooled, weak = pool(logits, is_there, task)[has_weak], weak[has_weak]
     if task == "multi_label":
         return functional.binary_cross_entropy(pooled, weak)
     return -(weak * pooled.log()).sum(-1).mean()
+
+
+def pool(logits: Tensor, is_there: Tensor, task: Task) -> Tensor:
+    """Probabilities of whole sources, float32 [B, K], from the logits of their segments; see `source_loss`."""
+    probabilities = logits.sigmoid() if task == "multi_label" else logits.softmax(-1)
+    probabilities = probabilities * is_there[..., None]
+    return (probabilities.square().sum(1) / probabilities.sum(1).clamp_min(1e-6)).clamp(1e-6, 1 - 1e-6)
 
 
 def balanced_weights(targets: Tensor, task: Task) -> Tensor:

@@ -1,0 +1,96 @@
+"""A network over labelled sources: what it says of everything whose truth is known, segments or whole sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from streammm.fusion.learned import LearnedFusion, Logits
+from streammm.fusion.trained import Task
+from streammm.training.dataset import Batch, Example, batches
+from streammm.training.loss import pool
+from streammm.types import MODALITIES, Modality
+
+_BATCH_SEGMENTS = 4096
+
+
+class FusionNet(nn.Module):
+    """Towers, which are trained encoders of single modalities, and the fusion on top of them."""
+
+    def __init__(self, network: LearnedFusion, towers: Mapping[Modality, nn.Module]) -> None:
+        super().__init__()
+        self.network = network
+        self.towers = nn.ModuleDict({str(modality): tower for modality, tower in towers.items()})
+
+    def forward(self, batch: Batch, present: Tensor) -> Logits:
+        """The logits of a batch, of which only the modalities are looked at that are ``present``, bool [B, T, M]."""
+        inputs = {m: self.towers[m](x) if m in self.towers else x for m, x in batch.inputs.items()}
+        found: tuple[Logits, object] = self.network(
+            inputs, present, batch.start_seconds, batch.end_seconds, lengths=batch.lengths
+        )
+        return found[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Logits and truth of N segments, and of sources of which only is known what is somewhere in them.
+
+    Shape:
+        - logits, targets: float32 [N, K]; a whole source's logits are those of its pooled probabilities
+        - source: int64 [N], number of the example
+        - start_seconds, end_seconds: float64 [N]
+    """
+
+    logits: Tensor
+    targets: Tensor
+    source: Tensor
+    start_seconds: Tensor
+    end_seconds: Tensor
+    num_whole_sources: int
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@torch.inference_mode()
+def predict(
+    net: FusionNet,
+    examples: Sequence[Example],
+    dims: Mapping[Modality, int],
+    task: Task,
+    missing: Iterable[Modality] = (),
+    *,
+    everything: bool = False,
+) -> Predictions:
+    """What a network says where the truth is known.
+
+    Args:
+        missing: modalities that are taken away.
+        everything: give all segments, and no whole sources; targets of unknown ones mean nothing.
+    """
+    keep = torch.tensor([m not in set(missing) for m in MODALITIES])
+    net.eval()
+    num_classes = examples[0].targets.shape[1] if examples else 0
+    empty = torch.zeros(0, num_classes)
+    parts = [(empty, empty, torch.zeros(0, dtype=torch.int64), torch.zeros(0).double(), torch.zeros(0).double())]
+    first = num_whole = 0
+    for batch in batches(examples, dims, segments_a_batch=_BATCH_SEGMENTS):
+        logits = net(batch, batch.present & keep).fused
+        chosen = batch.is_there if everything else batch.known
+        numbers = torch.arange(first, first + len(batch.lengths))
+        of_segment = numbers[:, None].expand_as(chosen)[chosen]
+        times = batch.start_seconds[chosen], batch.end_seconds[chosen]
+        parts.append((logits[chosen], batch.targets[chosen], of_segment, *times))
+        if batch.has_weak.any() and not everything:
+            whole = batch.has_weak
+            pooled = pool(logits, batch.is_there, task)[whole]
+            last = batch.end_seconds.gather(1, (batch.lengths - 1)[:, None])[:, 0]
+            found = pooled.logit() if task == "multi_label" else pooled.log()
+            parts.append((found, batch.weak[whole], numbers[whole], batch.start_seconds[whole, 0], last[whole]))
+            num_whole += int(whole.sum())
+        first += len(batch.lengths)
+    logits, targets, source, starts, ends = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Predictions(logits, targets, source, starts, ends, num_whole)

@@ -1,0 +1,192 @@
+"""Labels and features -> a model directory: divided, fitted, calibrated, judged and described."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streammm.config import MODEL_SETTINGS_FILE, Config, TrainingConfig
+from streammm.errors import ConfigError
+from streammm.fusion.trained import ModelCard, Task, save_model
+from streammm.training.annotations import Annotation, Annotations
+from streammm.training.calibrate import fit_temperature, fit_thresholds
+from streammm.training.dataset import Example
+from streammm.training.evaluate import evaluate, probabilities_of, score
+from streammm.training.features import Features
+from streammm.training.fit import FitOptions, Fitted, fit
+from streammm.training.predict import predict
+from streammm.training.segment_labels import segment_labels
+from streammm.training.split import Split, split_sources
+from streammm.training.state import Epoch
+from streammm.training.write import model_card_text, write_curve
+from streammm.types import MODALITIES, Modality
+
+METRICS_FILE = "metrics.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a training; ``report`` is that of the sources that were kept back, or else of validation."""
+
+    card: ModelCard
+    fitted: Fitted
+    split: Split
+    report: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def task_of(annotations: Annotations, training: TrainingConfig) -> Task:
+    """Whether one label holds at a time, as labels that never overlap suggest, or several."""
+    if training.task != "auto":
+        return training.task
+    several = any(
+        len({a.label for a in items if a.start_seconds is None}) > 1 for items in annotations.by_source().values()
+    )
+    return "multi_label" if several or annotations.num_overlaps else "multi_class"
+
+
+def examples_of(
+    sources: Sequence[str],
+    annotations: Mapping[str, Sequence[Annotation]],
+    features: Callable[[str], Features | None],
+    labels: Sequence[str],
+    task: Task,
+) -> list[Example]:
+    """The sources whose features there are, with what is known of their segments."""
+    found = []
+    for source in sources:
+        if (made := features(source)) is None or not len(made):
+            continue
+        windows = np.stack([made.start_seconds, made.end_seconds], 1)
+        known = segment_labels(annotations[source], windows, labels, task == "multi_label")
+        targets, is_known = known.targets, known.known
+        if known.weak is not None and task == "multi_class" and len(made) == 1:
+            is_known = np.ones(1, np.bool_)  # what is somewhere in a single segment is in it
+        found.append(Example(made, targets, is_known, known.weak if not is_known.any() else None))
+    return found
+
+
+def train_model(
+    annotations: Annotations,
+    features: Callable[[str], Features | None],
+    digests: Mapping[str, str],
+    config: Config,
+    weights: Mapping[Modality, list[str]],
+    out: Path,
+    on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+) -> Trained:
+    """Trains a model on labelled sources and writes its directory.
+
+    Args:
+        annotations: what is labelled.
+        features: gives those of a source, None where it could not be read.
+        digests: what names the content of each source.
+        config: encoders, segments and how to train.
+        weights: digests of each encoder's weights.
+        out: the model's directory.
+        on_epoch: told of every epoch.
+
+    Raises:
+        ConfigError: there is too little to learn from.
+    """
+    training = config.training
+    task = task_of(annotations, training)
+    by_source = annotations.by_source()
+    split = split_sources(
+        {source: items for source, items in by_source.items() if source in digests},
+        digests,
+        validation_share=training.validation_share,
+        validation_split=training.validation_split,
+        seed=training.seed,
+    )
+    labels = annotations.labels
+
+    def examples(sources: Sequence[str]) -> list[Example]:
+        return examples_of(sources, by_source, features, labels, task)
+
+    train, validation, test = map(examples, (split.train, split.validation, split.test))
+    dims = _dims([*train, *validation])
+    if not train or not validation:
+        raise ConfigError("no labelled source could be read; see what was quarantined")
+    card = ModelCard(
+        task=task,
+        labels=labels,
+        background=training.background if training.background in labels else None,
+        dims=dims,
+        encoders={m: getattr(config.encoders, m) for m in dims},
+        weights={m: weights.get(m, []) for m in dims},
+        width=training.width,
+        join=training.join,
+        memory=training.memory,
+        look_ahead=training.look_ahead,
+    )
+    options = FitOptions(
+        epochs=training.epochs,
+        patience=training.patience,
+        learning_rate=training.learning_rate,
+        modality_dropout=training.modality_dropout,
+        balance_classes=training.balance_classes,
+        seed=training.seed,
+    )
+    try:
+        fitted = fit(train, validation, card, options, score=score, folder=out / "training", on_epoch=on_epoch)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    card = _calibrated(card, fitted, validation, dims)
+    judged = test or validation
+    report = evaluate(fitted.net, judged, by_source, card, dims)
+    report["judged_on"] = "test" if test else "validation"
+    notes = (*annotations.notes, *split.notes, *_missing_notes(split, train, validation, test))
+    found = Trained(card, fitted, split, report, notes)
+    _write(out, found, config)
+    return found
+
+
+def _dims(examples: Sequence[Example]) -> dict[Modality, int]:
+    return {
+        m: next(e.features.vectors[m].shape[1] for e in examples if m in e.features.vectors)
+        for m in MODALITIES
+        if any(m in e.features.vectors for e in examples)
+    }
+
+
+def _calibrated(
+    card: ModelCard, fitted: Fitted, validation: Sequence[Example], dims: Mapping[Modality, int]
+) -> ModelCard:
+    """The card with temperature and thresholds, both from validation alone."""
+    found = predict(fitted.net, validation, dims, card.task)
+    logits, targets = found.logits.numpy(), found.targets.numpy()
+    if not len(found):
+        return card
+    truth = targets > 0.5 if card.task == "multi_label" else targets.argmax(1)
+    card = card.model_copy(update={"temperature": fit_temperature(logits, truth)})
+    thresholds = fit_thresholds(probabilities_of(logits, card), targets > 0.5)
+    return card.model_copy(
+        update={"thresholds": {label: float(t) for label, t in zip(card.labels, thresholds, strict=True)}}
+    )
+
+
+def _missing_notes(split: Split, *parts: Sequence[Example]) -> list[str]:
+    there = {example.features.source for part in parts for example in part}
+    missing = [s for s in (*split.train, *split.validation, *split.test) if s not in there]
+    return [f"{len(missing)} labelled sources could not be read, such as {missing[0]}"] if missing else []
+
+
+def _write(out: Path, found: Trained, config: Config) -> None:
+    """Everything that a model directory holds."""
+    save_model(out, found.card, found.fitted.net.network)
+    settings = config.model_dump(mode="json", include={"encoders", "segment", "decode", "runtime", "training"})
+    import yaml
+
+    (out / MODEL_SETTINGS_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    report = {**found.report, "notes": list(found.notes), "best_epoch": found.fitted.best}
+    report["num_training_sources"] = len(found.split.train)
+    report["num_validation_sources"] = len(found.split.validation)
+    (out / METRICS_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "README.md").write_text(model_card_text(out.name, found.card, report), encoding="utf-8")
+    write_curve(out / "learning_curve.svg", found.fitted.history, found.fitted.best)

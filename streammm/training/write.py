@@ -1,0 +1,102 @@
+"""A trained model described for people: a card after Mitchell et al. (arXiv:1810.03993), and how it was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from streammm.fusion.trained import ModelCard
+from streammm.training.state import Epoch
+
+_WIDTH, _HEIGHT, _MARGIN = 640, 320, 48
+_COLOURS = {"loss in training": "#8888cc", "loss on validation": "#4444aa", "score on validation": "#229955"}
+
+
+def model_card_text(name: str, card: ModelCard, report: Mapping[str, Any]) -> str:
+    """The README of a model directory, in Markdown."""
+    what = "several labels at once" if card.task == "multi_label" else "one label at a time"
+    encoders = ", ".join(f"{card.encoders[m]} ({m})" for m in card.dims)
+    lines = [
+        f"# {name}",
+        "",
+        f"Says of each segment of a video or stream which of {len(card.labels)} labels holds, {what}:",
+        f"{', '.join(card.labels)}." + (f" `{card.background}` means none of the others." if card.background else ""),
+        "",
+        "    streammm run VIDEO... --model " + name,
+        "",
+        "## What it is",
+        "",
+        f"Trained with `streammm train` on features of {encoders}; joined by `{card.join}`, memory `{card.memory}`, "
+        f"look-ahead {card.look_ahead}. The encoders were not trained along. Settings are in `config.yaml`.",
+        "",
+        "## Data",
+        "",
+        f"{report['num_training_sources']} sources to learn from, {report['num_validation_sources']} to choose the "
+        f"epoch ({report['best_epoch']}), the temperature and the thresholds by.",
+        *(f"- {note}" for note in report["notes"]),
+        "",
+        "## How good it is",
+        "",
+        f"On {report['num_sources']} sources, {report['num_whole_sources']} of them as a whole, "
+        f"{report['num_segments']} segments, of the {report['judged_on']} part"
+        + (", which also chose the epoch and so flatters a little" if report["judged_on"] == "validation" else "")
+        + "; in brackets 95 % intervals, sources drawn anew (bootstrap).",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        *(f"| {figure} | {_figure(found)} |" for figure, found in report["figures"].items()),
+        *(f"| {case} | {value:.3f} |" for case, value in report["by_modality"].items()),
+        "",
+        f"Calibration: logits are divided by {card.temperature:.3f}, found on validation. Thresholds by label are in "
+        "`model.json`.",
+        "",
+        "## What it is for",
+        "",
+        "For footage like that which it was trained on. What it says of other footage, other cameras, other rooms has "
+        "not been judged. It must not be used to decide about people without somebody looking.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _figure(found: Mapping[str, float | None]) -> str:
+    if found["value"] is None:
+        return "not defined"
+    if found["low"] is None or found["high"] is None:
+        return f"{found['value']:.3f}"
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def write_curve(path: Path, history: Sequence[Epoch], best: int) -> None:
+    """Draws losses and score by epoch as SVG: three lines, each in its own range, and the epoch that is kept."""
+    series = {
+        "loss in training": [epoch.train_loss for epoch in history],
+        "loss on validation": [epoch.validation_loss for epoch in history],
+        "score on validation": [epoch.score for epoch in history],
+    }
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
+        'font-size="12"><rect width="100%" height="100%" fill="white"/>'
+    ]
+    for n, (name, values) in enumerate(series.items()):
+        low, high = min(values), max(values)
+        points = " ".join(
+            f"{_x(i + 1, len(values)):.1f},{_y((v - low) / ((high - low) or 1.0)):.1f}" for i, v in enumerate(values)
+        )
+        label = escape(f"{name}: {low:.3f} to {high:.3f}")
+        parts.append(f'<polyline fill="none" stroke="{_COLOURS[name]}" stroke-width="2" points="{points}"/>')
+        parts.append(f'<text x="{_MARGIN}" y="{16 + 14 * n}" fill="{_COLOURS[name]}">{label}</text>')
+    x = _x(best, len(history))
+    parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_MARGIN}" y2="{_HEIGHT - 24}" stroke="#aaa"/>')
+    parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="middle">epoch {best} is kept</text></svg>')
+    path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _x(epoch: int, num_epochs: int) -> float:
+    return _MARGIN + (epoch - 1) / max(1, num_epochs - 1) * (_WIDTH - 2 * _MARGIN)
+
+
+def _y(share: float) -> float:
+    return _HEIGHT - 24 - share * (_HEIGHT - 24 - _MARGIN - 12)
