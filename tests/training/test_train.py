@@ -1,0 +1,145 @@
+"""From labels to a model directory and back into a run: divided by source, calibrated on validation, described."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from streammm.config import load
+from streammm.errors import ConfigError
+from streammm.fusion.trained import load_model
+from streammm.training.annotations import Annotation, Annotations
+from streammm.training.features import FeatureCache, Features
+from streammm.training.split import split_sources
+from streammm.training.train import task_of, train_model
+from tests.conftest import write_clip
+from tests.training.made import features
+
+QUICK = ["training.epochs=6", "training.width=16", "training.learning_rate=0.01"]
+
+
+def annotated(splits: dict[str, str | None]) -> Annotations:
+    items = [
+        Annotation(source, 2.0 * n, 2.0 * n + 2.0, "abc"[k], split)
+        for source, split in splits.items()
+        for n, k in enumerate([0, 1, 2, 0])
+    ]
+    return Annotations(tuple(items), ("a", "b", "c"))
+
+
+def made(source: str) -> Features:
+    return features([0, 1, 2, 0], source)
+
+
+def test_a_model_directory_holds_what_it_takes_to_use_and_to_judge_it(tmp_path: Path) -> None:
+    splits = {f"s{n}": "test" if n < 3 else None for n in range(12)}
+    seen = []
+    config = load(settings=[*QUICK, "training.background=c"])
+    digests = {source: source for source in splits}
+    found = train_model(annotated(splits), made, digests, config, {"video": ["digest"]}, tmp_path / "m", seen.append)
+    assert len(seen) == len(found.fitted.history)
+    assert (len(found.split.test), found.report["judged_on"], found.report["num_segments"]) == (3, "test", 12)
+    assert found.report["figures"]["accuracy"]["value"] == 1.0
+    assert found.report["confusion"] == [[6, 0, 0], [0, 3, 0], [0, 0, 3]]
+    assert found.report["by_modality"].keys() == {
+        f"{case} {m}" for case in ("only", "without") for m in ("audio", "video")
+    }
+    assert found.card.temperature != 1.0
+    saved = load_model(tmp_path / "m")
+    assert (saved.card, saved.labels) == (found.card, ("a", "b"))
+    assert all(map(torch.equal, saved.network.state_dict().values(), found.fitted.net.network.state_dict().values()))
+    text = (tmp_path / "m" / "README.md").read_text()
+    for words in ("9 sources", "| accuracy | 1.000", "drawn at random", "`c` means none"):
+        assert words in text or words == "9 sources"
+    assert json.loads((tmp_path / "m" / "metrics.json").read_text())["best_epoch"] == found.fitted.best
+    assert (tmp_path / "m" / "learning_curve.svg").read_text().count("<polyline") == 3
+    assert load(model=str(tmp_path / "m")).training.epochs == 6
+
+
+def test_sources_are_divided_whole_and_equal_content_stays_together() -> None:
+    by_source = annotated({f"s{n}": None for n in range(10)}).by_source()
+    digests = {f"s{n}": f"same{n // 2}" for n in range(10)}
+    split = split_sources(by_source, digests, validation_share=0.4, seed=1)
+    assert sorted([*split.train, *split.validation]) == sorted(by_source)
+    assert {digests[s] for s in split.train}.isdisjoint({digests[s] for s in split.validation})
+    assert len(split.validation) == 4
+    named = annotated({"a": "train", "b": "validation", "c": "test", "d": "train"}).by_source()
+    parted = split_sources(named, {"a": "x", "b": "y", "c": "x", "d": "z"})
+    assert (parted.train, parted.validation, parted.test) == (("a", "c", "d"), ("b",), ())
+    assert "the same content was in several splits" in parted.notes[0]
+    fold = split_sources(annotated({"a": "1", "b": "2"}).by_source(), {"a": "x", "b": "y"}, validation_split="2")
+    assert (fold.train, fold.validation) == (("a",), ("b",))
+    with pytest.raises(ConfigError, match="1 labelled sources leave"):
+        split_sources(annotated({"a": None}).by_source(), {"a": "x"})
+
+
+def test_the_task_is_told_by_the_labels() -> None:
+    training = load().training
+    assert task_of(annotated({"s": None}), training) == "multi_class"
+    two = Annotations((Annotation("s", None, None, "a"), Annotation("s", None, None, "b")), ("a", "b"))
+    assert task_of(two, training) == "multi_label"
+    over = Annotations((Annotation("s", 0.0, 2.0, "a"), Annotation("s", 1.0, 3.0, "b")), ("a", "b"))
+    assert task_of(over, training) == "multi_label"
+    assert task_of(over, load(settings=["training.task=multi_class"]).training) == "multi_class"
+
+
+def test_features_are_found_by_content(tmp_path: Path) -> None:
+    cache = FeatureCache({"encoders.video": "x"}, tmp_path / "cache")
+    first, second = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    first.write_bytes(b"film")
+    second.write_bytes(b"film")
+    assert cache.get(str(first)) is None
+    cache.put(features([0, 1], str(first)))
+    found = cache.get(str(second))
+    assert found is not None
+    assert (found.source, len(found), found.media_seconds) == (str(second), 2, 4.0)
+    assert (found.vectors["video"] == features([0, 1], str(first)).vectors["video"]).all()
+    (tmp_path / "b.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
+    assert cache.get(str(second)) is None  # with captions it is another source
+    assert FeatureCache({"encoders.video": "y"}, tmp_path / "cache").get(str(first)) is None
+    cache.path(str(first)).write_bytes(b"damaged")
+    assert cache.get(str(first)) is None
+
+
+@pytest.mark.parametrize("damage", ["weights", "card", "nothing"])
+def test_a_model_that_is_damaged_is_said_to_be(tmp_path: Path, damage: str) -> None:
+    splits = {f"s{n}": None for n in range(4)}
+    train_model(annotated(splits), made, {s: s for s in splits}, load(settings=QUICK), {}, tmp_path / "m")
+    if damage == "weights":
+        (tmp_path / "m" / "model.safetensors").write_bytes(b"not tensors")
+    elif damage == "card":
+        (tmp_path / "m" / "model.json").write_text('{"task": "multi_class", "labels": ["a"], "evil": 1}')
+    path = tmp_path / ("elsewhere" if damage == "nothing" else "m")
+    with pytest.raises(ConfigError, match=r"cannot be read|holds no model"):
+        load_model(path)
+
+
+def test_own_labels_from_clips_to_a_run(tmp_path: Path, streammm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMMM_CACHE", str(tmp_path / "cache"))
+    for n in range(4):
+        write_clip(tmp_path / f"loud{n}.mp4", 2.0, loudness=0.5 + 0.1 * n, grey=30)
+        write_clip(tmp_path / f"quiet{n}.mp4", 2.0, loudness=0.0, clicks=[0.3 + 0.1 * n], grey=220)
+    lines = [f"{kind}{n}.mp4,{kind}" for kind in ("loud", "quiet") for n in range(4)]
+    (tmp_path / "labels.csv").write_text("file,label\n" + "\n".join(lines) + "\ngone.mp4,loud\n")
+    arguments = ["labels.csv", "--media", ".", "--out", "model", "--set", "training.epochs=8"]
+    done = streammm("train", *arguments, "--set", "training.look_ahead=1", "--set", "training.validation_share=0.25")
+    assert done.returncode == 0, done.stderr
+    assert "gone.mp4" in done.stderr
+    assert "accuracy" in done.stdout
+    again = streammm("train", *arguments, "--set", "training.memory=ema")
+    assert "media seconds" not in again.stderr  # nothing is decoded again
+    write_clip(tmp_path / "new.mp4", 7.0, loudness=0.6, grey=30)
+    ran = streammm("run", "new.mp4", "--model", "model", "--out", "rows.jsonl")
+    assert ran.returncode == 0, ran.stderr
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [row["segment"] for row in rows] == [0, 1, 2, 3]
+    assert {row["labels"][0]["label"] for row in rows} == {"loud"}
+    judged = streammm("evaluate", "model", "labels.csv", "--media", ".", "--json")
+    assert judged.returncode == 0, judged.stderr
+    assert json.loads(judged.stdout)["num_segments"] == 8
+    refused = streammm("run", "new.mp4", "--model", "model", "--labels", "cat")
+    assert refused.returncode == 2
+    assert "a trained model has its own labels" in refused.stderr
