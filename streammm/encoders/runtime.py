@@ -46,7 +46,13 @@ class Compiled(Protocol):
 
 
 def compile_net(
-    make_net: Callable[[], nn.Module], example: Tensor, placement: Placement, *, key: str, num_free_axes: int = 1
+    make_net: Callable[[], nn.Module],
+    example: Tensor,
+    placement: Placement,
+    *,
+    key: str,
+    num_free_axes: int = 1,
+    gpu_batch: int = GPU_BATCH,
 ) -> Compiled:
     """A callable that runs a net.
 
@@ -58,6 +64,7 @@ def compile_net(
         example: an input of the right dtype and shape.
         key: names the weights and the code of the net, for converted copies to be found by.
         num_free_axes: how many leading axes of the input may have any size.
+        gpu_batch: how many items a GPU is given at once.
 
     Raises:
         ConfigError: this machine cannot do what ``placement`` asks for.
@@ -67,7 +74,9 @@ def compile_net(
         run = compile_on_cpu(make_net, example, placement, num_free_axes, key)
         return PerGroup(lambda items: run(np.ascontiguousarray(items)), placement)
     net = make_net().eval().requires_grad_(False)
-    net = net.to(placement.device, _DTYPES[placement.precision]).to(memory_format=torch.channels_last)
+    net = net.to(placement.device, _DTYPES[placement.precision])
+    if all(parameter.ndim < 5 for parameter in net.parameters()):  # weights over time and space cannot be channels last
+        net = net.to(memory_format=torch.channels_last)
     on_cpu = placement.device == "cpu"
     if placement.torch_compile:
         net.compile(dynamic=on_cpu or num_free_axes > 1)  # on a GPU batches have one size
@@ -76,7 +85,7 @@ def compile_net(
         torch.set_num_threads(placement.threads)
         compiled = PerGroup(functools.partial(_infer, net), placement)
     else:
-        compiled = FixedBatches(net, placement)
+        compiled = FixedBatches(net, placement, gpu_batch)
     _warm_up(compiled, example)
     return compiled
 
