@@ -69,6 +69,15 @@ FAMILIES = {
         "documentation has its licence",
         has_catalogue=True,
     ),
+    "hf": Family(
+        "models of the Hugging Face hub: CLIP, SigLIP, CLAP, AST, Whisper, VideoMAE, sentence transformers",
+        _ALL,
+        "hf:openai/clip-vit-base-patch32, hf:sentence-transformers/all-mpnet-base-v2@REVISION, hf:FOLDER",
+        "streammm.encoders.huggingface",
+        "from huggingface.co at the first use, or a folder of yours, safetensors only; each model's page has its "
+        "licence",
+        ("transformers",),
+    ),
 }
 
 
