@@ -78,6 +78,21 @@ FAMILIES = {
         "licence",
         ("transformers",),
     ),
+    "torchscript": Family(
+        "a net of yours as TorchScript, with FILE.json beside it",
+        _ALL,
+        "torchscript:net.pt",
+        "streammm.encoders.torchscript",
+        "a file of yours; such files hold code that is run: name only those that you trust",
+    ),
+    "onnx": Family(
+        "a net of yours as ONNX, with FILE.json beside it where its inputs do not say enough",
+        _ALL,
+        "onnx:net.onnx",
+        "streammm.encoders.onnx_models",
+        "a file of yours; such files describe computations that are run: name only those that you trust",
+        ("onnxruntime",),
+    ),
 }
 
 
