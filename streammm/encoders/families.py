@@ -93,6 +93,27 @@ FAMILIES = {
         "a file of yours; such files describe computations that are run: name only those that you trust",
         ("onnxruntime",),
     ),
+    "small": Family(
+        "a small net for pictures or sound, trained with streammm",
+        ("video", "audio"),
+        "small:picture.safetensors",
+        "streammm.encoders.small",
+        "a file of yours",
+    ),
+    "founding_cnn": Family(
+        "a CNN of 32 and 64 channels for pictures, trained with streammm",
+        ("video",),
+        "founding_cnn:cnn.safetensors",
+        "streammm.encoders.founding",
+        "a file of yours",
+    ),
+    "founding_rnn": Family(
+        "a bidirectional GRU for text, trained with streammm",
+        ("text",),
+        "founding_rnn:rnn.safetensors",
+        "streammm.encoders.founding",
+        "a file of yours",
+    ),
 }
 
 
