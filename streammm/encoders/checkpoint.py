@@ -62,6 +62,15 @@ def load_state(net: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
         raise ConfigError(f"the weights {where} are not those of this net: {' '.join(lines[1:3])[:300]}") from error
 
 
+def num_rows(path: Path, name: str) -> int | None:
+    """The length of a tensor in a file of weights, None where there is no such tensor.
+
+    Raises:
+        ConfigError: as `read_state`.
+    """
+    return _lengths(path, digest(path)).get(name)
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, or of all files in a folder and their names.
 
@@ -74,6 +83,12 @@ def digest(path: Path) -> str:
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=16)
+def _lengths(path: Path, content: str) -> dict[str, int]:
+    """The lengths of all tensors in a file, remembered as long as its content is the same."""
+    return {name: len(tensor) for name, tensor in read_state(path).items() if tensor.ndim}
 
 
 @functools.lru_cache(maxsize=256)

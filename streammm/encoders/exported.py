@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from streammm.encoders.base import Picture
 from streammm.encoders.checkpoint import digest, first_line
-from streammm.encoders.net import CLIP_GPU_BATCH, NetEncoder, Recipe, TextNetEncoder, clip_of, frames_of
+from streammm.encoders.net import CLIP_GPU_BATCH, NetEncoder, Normalised, Recipe, TextNetEncoder, clip_of, frames_of
 from streammm.encoders.placement import Placement
 from streammm.encoders.runtime import GPU_BATCH
 from streammm.encoders.sound import Sound
@@ -124,18 +124,25 @@ def encoder_of(
     is_clip = "T" in wanted.layout
     if is_clip and wanted.num_frames is None:
         raise ConfigError(f"{name}: say num_frames of its clips in {beside}")
+    layout, mean, std = wanted.layout, wanted.mean, wanted.std
+
+    def normalised() -> nn.Module:
+        raw = wanted.raw
+        return Normalised(outputs(), None if raw else mean, None if raw else std, channels_at=layout.index("C"))
+
     picture = Picture(max(wanted.shorter_side or wanted.pixels, wanted.pixels), wanted.pixels)
     num_frames = wanted.num_frames or 1
     shape = (1, num_frames) if is_clip else (1,)
     recipe = Recipe(
         name=name,
         modality=modality,
-        make_net=lambda: _Pixels(outputs(), wanted),
+        make_net=normalised,
         items=clip_of(name, picture, num_frames) if is_clip else frames_of(name, picture),
         examples=[torch.zeros((*shape, picture.crop, picture.crop, 3), dtype=torch.uint8)],
         identity=identity,
         classes=wanted.classes,
         picture=picture,
+        one_item=is_clip,
         gpu_batch=CLIP_GPU_BATCH if is_clip else GPU_BATCH,
     )
     return NetEncoder(recipe, placement)
@@ -201,25 +208,3 @@ class _Outputs(nn.Module):
         if self.activation == "none":
             return vectors, scores
         return vectors, scores.softmax(-1) if self.activation == "softmax" else scores.sigmoid()
-
-
-class _Pixels(nn.Module):
-    """Pictures or clips as the net was exported for: its layout, normalised or raw."""
-
-    def __init__(self, net: nn.Module, wanted: Wanted) -> None:
-        super().__init__()
-        self.net = net
-        self.raw = wanted.raw
-        self.channels_at = str(wanted.layout).index("C")
-        self.register_buffer("mean", torch.tensor(wanted.mean or (0.0,) * 3), persistent=False)
-        self.register_buffer("std", torch.tensor(wanted.std or (1.0,) * 3), persistent=False)
-
-    mean: Tensor
-    std: Tensor
-
-    def forward(self, pictures: Tensor) -> Tensor | tuple[Tensor, ...]:
-        x = pictures
-        if not self.raw:
-            x = ((x.float() / 255 - self.mean.float()) / self.std.float()).to(self.mean.dtype)
-        outputs: Tensor | tuple[Tensor, ...] = self.net(x.movedim(-1, self.channels_at))
-        return outputs

@@ -165,11 +165,7 @@ def _video(source: _Source) -> Recipe:
             net = _Tower(whole, whole.get_image_features, "pixel_values", unused="text_model")
         else:
             net = _Pooled(source.load("AutoModel", may_lack="pooler"), "pixel_values")
-        return (
-            Normalised(net, mean, std, scale=scale, time_first=True)
-            if num_frames
-            else Normalised(net, mean, std, scale=scale)
-        )
+        return Normalised(net, mean, std, scale=scale, channels_at=2 if num_frames else 1)
 
     shape = (1, num_frames) if num_frames else (1,)
     return Recipe(
@@ -181,6 +177,7 @@ def _video(source: _Source) -> Recipe:
         identity=source.identity,
         classes=source.classes,
         picture=picture,
+        one_item=num_frames > 0,
         gpu_batch=CLIP_GPU_BATCH if num_frames else GPU_BATCH,
     )
 

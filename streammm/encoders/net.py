@@ -20,7 +20,7 @@ from streammm.encoders.base import USUAL_PICTURE, Picture, present, spread
 from streammm.encoders.cache import cached
 from streammm.encoders.checkpoint import first_line, load_state
 from streammm.encoders.placement import Placement
-from streammm.encoders.runtime import GPU_BATCH, Compiled, Items, Outputs, compile_net
+from streammm.encoders.runtime import CPU_CHUNK, GPU_BATCH, Compiled, Items, Outputs, compile_net
 from streammm.errors import ConfigError, EncodeError
 from streammm.types import Embeddings, Modality, Segment
 
@@ -36,7 +36,7 @@ class Recipe:
     ``make_net`` makes a net from a batch of items to vectors [N, D], or to vectors and the scores of ``classes``
     [N, C]. ``items`` gives a segment's items [I, ...]; ``examples`` are batches such as they can be, the first of one
     item. ``identity`` names the weights, so that other weights have another one. ``descriptions`` say what the classes
-    are, where more than their names is known.
+    are, where more than their names is known. With ``one_item`` a segment has one item as a rule.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Recipe:
     descriptions: tuple[str, ...] = ()
     picture: Picture = USUAL_PICTURE
     num_free_axes: int = 1
+    one_item: bool = True
     gpu_batch: int = GPU_BATCH
 
 
@@ -155,6 +156,7 @@ class NetEncoder:
                 placement,
                 key=key,
                 num_free_axes=recipe.num_free_axes,
+                cpu_chunk=1 if recipe.one_item else CPU_CHUNK,
                 gpu_batch=recipe.gpu_batch,
             )
         except (EncodeError, TypeError, ValueError) as error:
@@ -234,7 +236,8 @@ class Normalised(nn.Module):
 
     Shape:
         - pictures: uint8 [N, H, W, 3], or clips uint8 [N, T, H, W, 3]
-        - what ``net`` is given: [N, 3, H, W]; of clips [N, 3, T, H, W], or [N, T, 3, H, W] with ``time_first``
+        - what ``net`` is given: the same with its channels as axis ``channels_at``, [N, 3, H, W] and [N, 3, T, H, W]
+          unless something else is said; uint8 where there is no ``mean`` and ``std``
     """
 
     mean: Tensor
@@ -243,23 +246,25 @@ class Normalised(nn.Module):
     def __init__(
         self,
         net: nn.Module,
-        mean: Sequence[float],
-        std: Sequence[float],
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
         *,
         scale: float = 1 / 255,
-        time_first: bool = False,
+        channels_at: int = 1,
     ) -> None:
         super().__init__()
         self.net = net
         self.scale = scale
-        self.time_first = time_first
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
+        self.channels_at = channels_at
+        self.is_raw = mean is None or std is None
+        self.register_buffer("mean", torch.tensor(mean or (0.0,) * 3, dtype=torch.float32), persistent=False)
+        self.register_buffer("std", torch.tensor(std or (1.0,) * 3, dtype=torch.float32), persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor | tuple[Tensor, ...]:
-        x = (pictures.float() * self.scale - self.mean.float()) / self.std.float()
-        x = x.to(self.mean.dtype).movedim(-1, 2 if self.time_first else 1)
-        outputs: Tensor | tuple[Tensor, ...] = self.net(x)
+        x = pictures
+        if not self.is_raw:
+            x = ((x.float() * self.scale - self.mean.float()) / self.std.float()).to(self.mean.dtype)
+        outputs: Tensor | tuple[Tensor, ...] = self.net(x.movedim(-1, self.channels_at))
         return outputs
 
 

@@ -20,7 +20,7 @@ from timm.models import load_model_config_from_hf
 from torch import Tensor, nn
 
 from streammm.encoders.base import Picture
-from streammm.encoders.checkpoint import digest, first_line, load_state, read_state
+from streammm.encoders.checkpoint import digest, first_line, load_state, num_rows, read_state
 from streammm.encoders.image import imagenet_classes
 from streammm.encoders.net import NetEncoder, Normalised, Recipe, frames_of
 from streammm.encoders.placement import Placement
@@ -74,6 +74,7 @@ def make(rest: str, modality: Modality, placement: Placement) -> NetEncoder:
         classes=classes,
         descriptions=descriptions,
         picture=picture,
+        one_item=False,
     )
     return NetEncoder(recipe, placement)
 
@@ -138,8 +139,7 @@ def _of_folder(folder: Path) -> dict[str, Any]:
 def _num_classes(pretrained: Mapping[str, Any], file: Path) -> int:
     """How many classes a net has whose weights are in a file: the rows of its classifier, 0 without one."""
     named = pretrained.get("classifier") or ""
-    weight = read_state(file).get(f"{named if isinstance(named, str) else named[0]}.weight")
-    return 0 if weight is None else len(weight)
+    return num_rows(file, f"{named if isinstance(named, str) else named[0]}.weight") or 0
 
 
 def _classes(pretrained: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -17,7 +17,7 @@ import torchvision
 from torch import nn
 
 from streammm.encoders.base import Picture
-from streammm.encoders.checkpoint import digest, first_line, load_state, read_state
+from streammm.encoders.checkpoint import digest, first_line, load_state, num_rows, read_state
 from streammm.encoders.net import (
     CLIP_GPU_BATCH,
     NetEncoder,
@@ -79,6 +79,7 @@ def make(rest: str, modality: Modality, placement: Placement) -> NetEncoder:
         classes=classes,
         descriptions=_descriptions(classes),
         picture=picture,
+        one_item=is_clip,
         gpu_batch=CLIP_GPU_BATCH if is_clip else GPU_BATCH,
     )
     return NetEncoder(recipe, placement)
@@ -141,10 +142,10 @@ def _num_classes(name: str, file: Path) -> int:
     """How many classes a net has whose weights are in a file: the rows of its last layer."""
     with torch.device("meta"):
         layer, _ = last_layer(torchvision.models.get_model(name, weights=None))
-    weight = read_state(file).get(f"{layer}.weight")
-    if weight is None:
+    rows = num_rows(file, f"{layer}.weight")
+    if rows is None:
         raise ConfigError(f"the weights {file} are not those of torchvision:{name}: they have no {layer}.weight")
-    return len(weight)
+    return rows
 
 
 def _descriptions(classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from streammm.build import decode_options
 from streammm.encoders.founding import STOP_WORDS, FoundingCnn, FoundingRnn, Words
+from streammm.encoders.placement import Placement
+from streammm.encoders.runtime import FixedBatches
 from streammm.encoders.small import SmallPictureNet, SmallSoundNet
 from streammm.encoders.trained import save_net
 from streammm.errors import ConfigError
@@ -96,6 +98,16 @@ def test_openvino_runs_what_it_can_convert_where_it_is_asked_for(tmp_path: Path,
     assert_close(check(on_openvino, segments).vectors, on_torch.encode(segments).vectors)
     with pytest.raises(ConfigError, match=r"cannot be run by openvino .*aten::unfold.*set runtime.backend=torch"):
         made("audio", f"small:{tmp_path / 'sound.safetensors'}", "runtime.backend=openvino")
+
+
+def test_a_gpu_is_given_sounds_of_one_length_at_a_time(tmp_path: Path, make_segment: MakeSegment) -> None:
+    net = SmallSoundNet(24)
+    save_net(net, tmp_path / "net.safetensors")
+    encoder = made("audio", f"small:{tmp_path / 'net.safetensors'}")
+    segments = [*(make_segment(waveform=w) for w in sounds(8_000, 3_000, 8_000, 8_000)), make_segment()]
+    wanted = encoder.encode(segments).vectors
+    encoder._run = FixedBatches(net, Placement("torch", "cpu"), batch=2)  # as on a GPU
+    assert_close(check(encoder, segments).vectors, wanted)
 
 
 def test_text_is_filled_up_in_training_and_read_as_it_is(tmp_path: Path, make_segment: MakeSegment) -> None:
