@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import torch
 import transformers
 from safetensors import SafetensorError
@@ -38,6 +39,10 @@ from streammm.encoders.runtime import GPU_BATCH
 from streammm.encoders.sound import Sound
 from streammm.errors import ConfigError
 from streammm.types import Modality, Segment
+
+transformers.utils.logging.set_verbosity_error()  # what it would warn of, missing weights, is an error here
+transformers.utils.logging.disable_progress_bar()  # its bars of loading run over those of ours
+huggingface_hub.utils.enable_progress_bars()  # but a download is to be seen
 
 _AUTO: dict[Modality, tuple[tuple[str, str], ...]] = {
     "audio": (("ForAudioClassification", "AutoModelForAudioClassification"),),

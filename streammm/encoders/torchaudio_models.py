@@ -6,6 +6,7 @@ Vectors are the mean over time of the last layer. `BUNDLE@FILE` runs the bundle'
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def make(rest: str, modality: Modality, placement: Placement) -> NetEncoder:
                 f"the weights of torchaudio:{name} cannot be fetched ({first_line(error)}): put {_address(bundle)} "
                 f"into {folder}, or name a file of yours: torchaudio:{name}@FILE"
             ) from error
-        except RuntimeError as error:
+        except (pickle.UnpicklingError, RuntimeError) as error:
             raise ConfigError(f"the weights {file or name} are not those of torchaudio:{name}") from error
         return _LastLayer(net)
 

@@ -8,6 +8,7 @@ Pictures keep their shape where the recipes of some video models squeeze them, a
 from __future__ import annotations
 
 import importlib.util
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,14 +122,15 @@ def _weights(name: str, wanted: str) -> Any:
 def _load(name: str, weights: Any) -> nn.Module:
     place = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
     try:
-        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        weights.get_state_dict(progress=False, check_hash=True, weights_only=True)  # below this is not asked for
+        net: nn.Module = torchvision.models.get_model(name, weights=weights)
     except OSError as error:
         raise ConfigError(
             f"the weights of torchvision:{name} cannot be fetched ({first_line(error)}): put {weights.url} at {place}, "
             f"or name a file of yours: torchvision:{name}@FILE"
         ) from error
-    net: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=len(weights.meta["categories"]))
-    load_state(net, state, str(weights))
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise ConfigError(f"{place} does not hold the weights of torchvision:{name}: {first_line(error)}") from error
     return net
 
 

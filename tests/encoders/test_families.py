@@ -121,6 +121,23 @@ def test_a_picture_model_of_torchvision(mobilenet: tuple[nn.Module, Path], make_
     assert encoder.descriptions[0].startswith("tench, Tinca tinca: ")
 
 
+def test_weights_of_the_registry_are_read_from_where_torch_keeps_them(
+    mobilenet: tuple[nn.Module, Path], make_segment: MakeSegment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    place = tmp_path / "hub" / "checkpoints"
+    place.mkdir(parents=True)
+    kept = place / Path(torchvision.models.MobileNet_V3_Small_Weights.IMAGENET1K_V1.url).name
+    torch.save(mobilenet[0].state_dict(), kept)
+    segment = make_segment(pictures(1, side=224)[0])
+    found = made("video", "torchvision:mobilenet_v3_small@IMAGENET1K_V1").encode([segment])
+    wanted = made("video", f"torchvision:mobilenet_v3_small@{mobilenet[1]}").encode([segment])
+    np.testing.assert_array_equal(found.tags, wanted.tags)
+    torch.save({"evil": Path}, kept)
+    with pytest.raises(ConfigError, match=r"does not hold the weights of torchvision:mobilenet_v3_small: Weights only"):
+        made("video", "torchvision:mobilenet_v3_small@IMAGENET1K_V1")
+
+
 def test_a_clip_model_of_torchvision(
     tmp_path: Path, make_segment: MakeSegment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
