@@ -62,7 +62,12 @@ def test_founding_nets_are_as_described() -> None:
     assert [m.out_channels for m in cnn.modules() if isinstance(m, nn.Conv2d)] == [32, 64]
     assert cnn(torch.zeros(2, 3, 224, 224, 3, dtype=torch.uint8)).shape == (2, 128)
     assert (rnn.embedding.embedding_dim, rnn.gru.hidden_size, rnn.gru.bidirectional) == (128, 64, True)
-    assert rnn(torch.tensor([[2, 3], [4, 0]])).shape == (2, 64)
+    words = torch.tensor([[2, 3, 4], [4, 2, 2]])
+    with torch.inference_mode():
+        states, _ = rnn.gru(rnn.embedding(words))
+        ends = torch.cat([states[:, -1, :64], states[:, 0, 64:]], 1)  # where each direction has read everything
+        assert_close(rnn(words), rnn.out(ends).relu())
+    assert rnn.out.out_features == 64
 
 
 def test_sound(tmp_path: Path, make_segment: MakeSegment) -> None:
