@@ -19,7 +19,7 @@ from streammm.types import MODALITIES, Modality
 
 if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do not need it
     from streammm.classifier import Classifier
-    from streammm.encoders.base import Encoder
+    from streammm.encoders.base import Encoder, Picture
     from streammm.fusion.vocabulary import Vocabulary
 
 
@@ -40,8 +40,13 @@ def loaded_encoders(config: Config) -> tuple[Modality, ...]:
 
 
 def decode_options(config: Config) -> DecodeOptions:
-    """How to decode and cut; the pictures are those that the image encoders here want."""
+    """How to decode and cut; the pictures are those that the encoder of video wants.
+
+    Raises:
+        ConfigError: there is no such encoder.
+    """
     segment = config.segment
+    picture = _picture(config)
     return DecodeOptions(
         windows=Windows(
             seconds(segment.length_seconds),
@@ -51,6 +56,8 @@ def decode_options(config: Config) -> DecodeOptions:
         max_shot_seconds=seconds(segment.max_shot_seconds) if segment.by == "shots" else None,
         mode=config.decode.mode,
         hardware=config.decode.hardware,
+        shorter_side=picture.shorter_side,
+        crop=picture.crop,
         threads=config.decode.threads,
         max_pixels=config.decode.max_pixels,
         network=NetworkOptions(**dict(config.network)),
@@ -74,35 +81,32 @@ def make_encoder(config: Config, modality: Modality) -> Encoder:
     """The encoder of a modality, not yet set up.
 
     Raises:
-        ConfigError: there is no encoder of that name for that modality.
+        ConfigError: there is no encoder of that name for that modality, or something that it needs is missing.
     """
-    from streammm.encoders import ENCODERS
+    from streammm.encoders import find
 
-    name = getattr(config.encoders, modality)
-    if name not in ENCODERS:
-        raise ConfigError(f"encoders.{modality}: there is no encoder {name!r}; there are {', '.join(sorted(ENCODERS))}")
     settings = config.runtime.model_dump()
-    encoder: Encoder = ENCODERS[name](runtime=settings.pop("backend"), **settings)
-    if encoder.modality != modality:
-        raise ConfigError(f"encoders.{modality}: {name} is an encoder of {encoder.modality}, not of {modality}")
-    return encoder
+    try:
+        return find(getattr(config.encoders, modality), modality, runtime=settings.pop("backend"), **settings)
+    except ConfigError as error:
+        raise ConfigError(f"encoders.{modality}: {error}") from error
 
 
 def make_vocabulary(config: Config, text_encoder: Any) -> Vocabulary:
     """The labels of the configuration, worded for every modality by the encoder that reads text. Not for a model.
 
     Raises:
-        ConfigError: a label cannot be used.
+        ConfigError: a label cannot be used, or the encoders cannot judge labels without training.
     """
-    from streammm.encoders.audio import audioset_classes
-    from streammm.encoders.image import imagenet_classes
     from streammm.fusion.vocabulary import GENERAL_LABELS, build_vocabulary
 
+    if not hasattr(text_encoder, "embed"):
+        raise ConfigError(f"encoders.text: {config.encoders.text} makes no vectors of labels; minilm and hf:... do")
     return build_vocabulary(
         GENERAL_LABELS if config.labels is None else config.labels,
         text_encoder.embed,
-        picture_classes=imagenet_classes()[1],
-        sound_classes=audioset_classes(),
+        picture_classes=_classes(config, "video"),
+        sound_classes=_classes(config, "audio"),
     )
 
 
@@ -130,8 +134,6 @@ def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier
 
 def identity(config: Config) -> dict[str, Any]:
     """All that rows depend on, by key: the settings that matter and the weights of the encoders that are used."""
-    from streammm.encoders.weights import MODELS
-
     used = loaded_encoders(config)
     sections = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion", "output"})
     found: dict[str, Any] = {"labels": sections.pop("labels")}
@@ -141,8 +143,9 @@ def identity(config: Config) -> dict[str, Any]:
         found |= {f"{section}.{key}": value for key, value in values.items() if key != "journal"}
     found |= {f"decode.{key}": getattr(config.decode, key) for key in ("mode", "threads")}
     found["runtime.precision"] = config.runtime.precision
-    names = (getattr(config.encoders, modality) for modality in sorted(used))
-    found |= {f"weights of {name}": sorted(MODELS[name].files.values()) for name in names if name in MODELS}
+    for modality in MODALITIES:
+        if modality in used:
+            found[f"weights of {getattr(config.encoders, modality)}"] = weights_of(config, modality)
     return found
 
 
@@ -163,6 +166,9 @@ def model_name(config: Config) -> str:
     matters["mode"] = config.decode.mode
     if config.model is not None:
         matters["model"] = model_digest(config)
+    own = {m: weights_of(config, m) for m in used_modalities(config) if not _is_built_in(config, m)}
+    if own:
+        matters["weights"] = own
     digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
     return f"{encoders}:{digest[:8]}"
 
@@ -178,3 +184,52 @@ def model_digest(config: Config) -> str:
 def num_decoders(config: Config, num_sources: int, cores: int) -> int:
     """How many decode workers to make where nothing is set: one a core, at most one a source."""
     return config.engine.decoders or max(1, min(num_sources, cores))
+
+
+def _is_built_in(config: Config, modality: Modality) -> bool:
+    from streammm.encoders import BUILT_IN
+
+    return getattr(config.encoders, modality) in BUILT_IN
+
+
+def _picture(config: Config) -> Picture:
+    """The pictures that are looked at: known without loading any weights, of the built-in encoder without torch."""
+    from streammm.encoders.base import USUAL_PICTURE
+
+    if "video" not in used_modalities(config) or _is_built_in(config, "video"):
+        return USUAL_PICTURE
+    picture: Picture = getattr(make_encoder(config, "video"), "picture", USUAL_PICTURE)
+    return picture
+
+
+def _classes(config: Config, modality: Modality) -> tuple[str, ...]:
+    """What the classes of an encoder are, in words, for labels to be looked up among them; () where it is not used."""
+    if modality not in used_modalities(config):
+        return ()
+    name = getattr(config.encoders, modality)
+    if name == "efficientnet_lite0":
+        from streammm.encoders.image import imagenet_classes
+
+        return imagenet_classes()[1]
+    if name == "yamnet":
+        from streammm.encoders.audio import audioset_classes
+
+        return audioset_classes()
+    encoder = make_encoder(config, modality)
+    classes: tuple[str, ...] = getattr(encoder, "descriptions", ()) or encoder.classes
+    if not classes:
+        raise ConfigError(
+            f"encoders.{modality}: {name} has no classes to look labels up among; it needs a fusion that was trained, "
+            f"or leave it out with fusion.weights={{{modality}: 0}}"
+        )
+    return classes
+
+
+def weights_of(config: Config, modality: Modality) -> list[str]:
+    """What names the weights of an encoder: digests of files, or where they come from."""
+    from streammm.encoders.weights import MODELS
+
+    name = getattr(config.encoders, modality)
+    if name in MODELS:
+        return sorted(MODELS[name].files.values())
+    return list(getattr(make_encoder(config, modality), "identity", ()))

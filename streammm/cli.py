@@ -326,10 +326,19 @@ def probe(
 
 
 @app.command()
-def models() -> None:
-    """List the encoders: what each works on, its size, its licence and whether its weights are installed."""
+def models(
+    family: Annotated[
+        str | None, typer.Argument(metavar="[FAMILY]", help="List the models of torchvision, timm or torchaudio.")
+    ] = None,
+) -> None:
+    """List the encoders: what each works on, its size, its licence and whether it is installed."""
+    from streammm.encoders.families import FAMILIES, catalogue
     from streammm.encoders.weights import MODELS
 
+    if family is not None:
+        for line in catalogue(family):
+            typer.echo(line)
+        return
     for model in MODELS.values():
         installed = "" if model.is_installed else "  [bold yellow]not installed[/]"
         _out.print(
@@ -338,6 +347,14 @@ def models() -> None:
         size = f"{model.num_parameters / 1e6:.1f} million parameters, {model.size_bytes / 1e6:.1f} MB"
         _out.print(f"  {size}, from the package {model.distribution}", highlight=False, soft_wrap=True)
         _out.print(f"  licence: {model.licence}. {model.licence_note}", style="dim", highlight=False, soft_wrap=True)
+    for prefix, one in FAMILIES.items():
+        missing = f"  not installed: {', '.join(one.missing)}; {one.install}" if one.missing else ""
+        title = f"  {', '.join(one.modalities)}, {one.title}"
+        _out.print(Text.assemble((f"{prefix}:...", "bold"), title, (missing, "bold yellow")), soft_wrap=True)
+        more = f"; streammm models {prefix} lists them" if one.has_catalogue else ""
+        _out.print(Text(f"  {one.example}{more}"), soft_wrap=True)
+        _out.print(Text(f"  weights: {one.weights}.", style="dim"), soft_wrap=True)
+    _out.print(Text.assemble(("package.module:Class", "bold"), "  any, an encoder of yours"), soft_wrap=True)
 
 
 app.command()(cli_training.train)

@@ -55,6 +55,7 @@ def train(
     ray: Ray = None,
 ) -> None:
     """Train a model on your own labels; features are extracted once and kept."""
+    from streammm.build import used_modalities, weights_of
     from streammm.training.annotations import read_annotations
     from streammm.training.train import train_model
 
@@ -62,7 +63,7 @@ def train(
     annotations = read_annotations(labels, media, layers=columns or ())
     _tell(annotations.notes)
     features, digests = _features(annotations, config, ray)
-    weights = _weights(config)
+    weights = {m: weights_of(config, m) for m in used_modalities(config)}
 
     def show(epoch: Epoch) -> None:
         _err.print(
@@ -154,14 +155,6 @@ def _getter(cache: FeatureCache) -> Any:
         return cache.get(source)
 
     return get
-
-
-def _weights(config: Config) -> dict[Any, list[str]]:
-    from streammm.build import used_modalities
-    from streammm.encoders.weights import MODELS
-
-    names = {m: getattr(config.encoders, m) for m in used_modalities(config)}
-    return {m: sorted(MODELS[name].files.values()) for m, name in names.items() if name in MODELS}
 
 
 def _tell(notes: Any) -> None:

@@ -147,7 +147,7 @@ class LiveConfig(_Section):
 
 
 class EncodersConfig(_Section):
-    """Which model looks, which listens and which reads; `streammm models` lists them."""
+    """Which model looks, listens and reads: built in, or named as `streammm models` says, such as timm:resnet50."""
 
     video: str = Field("efficientnet_lite0", description="Looks at the pictures.")
     audio: str = Field("yamnet", description="Listens to the sound.")
@@ -158,7 +158,8 @@ class RuntimeConfig(_Section):
     """What the encoders run on."""
 
     backend: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="auto: torch on a GPU; on a CPU OpenVINO where it is installed, else torch."
+        "auto",
+        description="auto: torch; on a CPU OpenVINO for the built-in encoders where it is installed.",
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="Arithmetic; auto is fp32 on a CPU.")

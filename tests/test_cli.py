@@ -168,6 +168,18 @@ def test_models_and_version(streammm: Streammm) -> None:
     assert listed.returncode == 0
     for name in ("efficientnet_lite0", "yamnet", "minilm", "Apache-2.0", "none stated", "MIT"):
         assert name in listed.stdout
+    for name in (
+        "torchvision:convnext_tiny",
+        "hf:openai/clip-vit-base-patch32",
+        "onnx:net.onnx",
+        "package.module:Class",
+    ):
+        assert name in listed.stdout
+    assert (
+        "torchvision:r3d_18  clips, 33.4 million parameters, 127.4 MB, KINETICS400_V1"
+        in streammm("models", "torchvision").stdout.splitlines()
+    )
+    assert "there are lists of torchvision, timm, torchaudio" in streammm("models", "hf").stderr
     assert streammm("--version").stdout.startswith("streammm 0.")
 
 

@@ -6,6 +6,7 @@ Encoders stand between the segmenter and the fusion; each looks at one modality 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -14,12 +15,27 @@ import numpy.typing as npt
 from streammm.types import Embeddings, Modality, Segment
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The pictures that an encoder looks at: the shorter side scaled to so many pixels, then a square cut out."""
+
+    shorter_side: int = 256
+    crop: int = 224
+
+
+USUAL_PICTURE = Picture()
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """Turns segments into embeddings, one modality at a time; used by one thread at a time.
 
     ``classes`` names the columns of ``Embeddings.tags``, and is () where the encoder has no classes of its own.
     A segment's row is the same whatever else is in the batch.
+
+    Some have more: ``picture`` says which pictures an encoder of video wants, `USUAL_PICTURE` where it is missing;
+    ``embed(texts, keep=False)`` makes vectors of length one from texts, which labels without training need of the one
+    of text; ``descriptions`` says of each class what it is; ``identity`` names the weights.
     """
 
     name: str

@@ -46,7 +46,14 @@ class Compiled(Protocol):
 
 
 def compile_net(
-    make_net: Callable[[], nn.Module], example: Tensor, placement: Placement, *, key: str, num_free_axes: int = 1
+    make_net: Callable[[], nn.Module],
+    example: Tensor,
+    placement: Placement,
+    *,
+    key: str,
+    num_free_axes: int = 1,
+    cpu_chunk: int = CPU_CHUNK,
+    gpu_batch: int = GPU_BATCH,
 ) -> Compiled:
     """A callable that runs a net.
 
@@ -58,6 +65,8 @@ def compile_net(
         example: an input of the right dtype and shape.
         key: names the weights and the code of the net, for converted copies to be found by.
         num_free_axes: how many leading axes of the input may have any size.
+        cpu_chunk: how many items of a group a CPU is given at once, at most.
+        gpu_batch: how many items, of any groups, a GPU is given at once.
 
     Raises:
         ConfigError: this machine cannot do what ``placement`` asks for.
@@ -65,19 +74,21 @@ def compile_net(
     placement = placement.resolved()
     if placement.runtime == "openvino":
         run = compile_on_cpu(make_net, example, placement, num_free_axes, key)
-        return PerGroup(lambda items: run(np.ascontiguousarray(items)), placement)
+        return PerGroup(lambda items: run(np.ascontiguousarray(items)), placement, cpu_chunk)
     net = make_net().eval().requires_grad_(False)
-    net = net.to(placement.device, _DTYPES[placement.precision]).to(memory_format=torch.channels_last)
+    net = net.to(placement.device, _DTYPES[placement.precision])
+    if all(parameter.ndim < 5 for parameter in net.parameters()):  # weights over time and space cannot be channels last
+        net = net.to(memory_format=torch.channels_last)
     on_cpu = placement.device == "cpu"
     if placement.torch_compile:
         net.compile(dynamic=on_cpu or num_free_axes > 1)  # on a GPU batches have one size
     compiled: Compiled
     if on_cpu:
         torch.set_num_threads(placement.threads)
-        compiled = PerGroup(functools.partial(_infer, net), placement)
+        compiled = PerGroup(functools.partial(_infer, net), placement, cpu_chunk)
     else:
-        compiled = FixedBatches(net, placement)
-    _warm_up(compiled, example)
+        compiled = FixedBatches(net, placement, gpu_batch)
+    _warm_up(compiled, example, cpu_chunk)
     return compiled
 
 
@@ -92,11 +103,11 @@ def _infer(net: nn.Module, items: Items) -> Outputs:
         return tuple(output.numpy() for output in _outputs(net(torch.as_tensor(items))))
 
 
-def _warm_up(compiled: Compiled, example: Tensor) -> None:
+def _warm_up(compiled: Compiled, example: Tensor, chunk: int) -> None:
     """Runs one item and a full chunk, as arrays: compiled code is another for one than for many."""
     one = example.numpy()
     try:
-        compiled([one, np.repeat(one, CPU_CHUNK, axis=0)])
+        compiled([one, np.repeat(one, chunk, axis=0)] if chunk > 1 else [one])
     except EncodeError as error:
         if not compiled.placement.torch_compile:
             raise
@@ -105,10 +116,11 @@ def _warm_up(compiled: Compiled, example: Tensor) -> None:
 
 
 class PerGroup:
-    """Runs each group by itself, in chunks of at most 8 items: no shape depends on another group."""
+    """Runs each group by itself, in chunks of so many items at most: no shape depends on another group."""
 
-    def __init__(self, infer: Callable[[Items], Outputs], placement: Placement) -> None:
+    def __init__(self, infer: Callable[[Items], Outputs], placement: Placement, chunk: int = CPU_CHUNK) -> None:
         self.placement = placement
+        self._chunk = chunk
         self._infer = infer
 
     def __call__(self, groups: Sequence[Items]) -> list[Outputs]:
@@ -118,7 +130,7 @@ class PerGroup:
             raise EncodeError(f"{self.placement.runtime} failed: {error}") from error
 
     def _run(self, group: Items) -> Outputs:
-        chunks = [self._infer(group[i : i + CPU_CHUNK]) for i in range(0, len(group), CPU_CHUNK)]
+        chunks = [self._infer(group[i : i + self._chunk]) for i in range(0, len(group), self._chunk)]
         return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
 
 

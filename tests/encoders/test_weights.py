@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from streammm.encoders import ENCODERS
+from streammm.encoders import BUILT_IN, find
 from streammm.encoders.bert import SentenceBert
 from streammm.encoders.efficientnet import EfficientNetLite
 from streammm.encoders.mobilenet import MobileNet
@@ -26,14 +26,14 @@ def test_every_file_is_there_and_unchanged(name: str) -> None:
     assert sum(model.file(path).stat().st_size for path in model.files) == model.size_bytes
 
 
-@pytest.mark.parametrize("name", sorted(ENCODERS))
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_a_missing_package_names_the_command_that_installs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     find_spec = importlib.util.find_spec
     package = MODELS[name].package
     monkeypatch.setattr("importlib.util.find_spec", lambda n: None if n == package else find_spec(n))
     expected = f'needs the package {MODELS[name].distribution}, which is not installed; run: pip install "streammm'
     with pytest.raises(ConfigError, match=re.escape(expected) + r"\[models\]\""):
-        ENCODERS[name]().setup()
+        find(name, MODELS[name].modality).setup()
 
 
 def test_a_package_without_the_file_is_an_error() -> None:
@@ -57,9 +57,9 @@ def test_neither_torch_nor_the_packages_of_weights_are_imported() -> None:
 
 
 def test_the_table_and_the_encoders_agree() -> None:
-    assert set(ENCODERS) == set(MODELS)
+    assert set(BUILT_IN) == set(MODELS)
     for name, model in MODELS.items():
-        assert (model.name, ENCODERS[name].name, ENCODERS[name].modality) == (name, name, model.modality)
+        assert (model.name, find(name, model.modality).name) == (name, name)
         assert Path(model.package).name == model.package
 
 
