@@ -35,7 +35,7 @@ servers:  ## install what the live tests read from (Debian and its kin, as root)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[models,openvino,demo,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[models,openvino,speech,demo,dev]"
 	touch $(STAMP)
 
 clean:

@@ -11,7 +11,7 @@ from streammm.errors import ConfigError
 from streammm.media.cutting import Windows
 from streammm.media.listing import MEDIA_SUFFIXES, ListingOptions
 from streammm.media.network import NetworkOptions
-from streammm.media.options import DecodeOptions, Limits, LiveOptions
+from streammm.media.options import DecodeOptions, Limits, LiveOptions, SpeechWindow
 from streammm.types import MODALITIES, Modality
 
 if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do not need it
@@ -35,6 +35,7 @@ def decode_options(config: Config) -> DecodeOptions:
             seconds(segment.frames_per_second),
         ),
         max_shot_seconds=seconds(segment.max_shot_seconds) if segment.by == "shots" else None,
+        speech=SpeechWindow(seconds(config.speech.before_seconds)) if config.speech.recogniser else None,
         mode=config.decode.mode,
         hardware=config.decode.hardware,
         threads=config.decode.threads,
@@ -66,7 +67,24 @@ def make_encoder(config: Config, modality: Modality) -> Encoder:
     encoder: Encoder = ENCODERS[name](runtime=settings.pop("backend"), **settings)
     if encoder.modality != modality:
         raise ConfigError(f"encoders.{modality}: {name} is an encoder of {encoder.modality}, not of {modality}")
-    return encoder
+    return _listening(config, encoder) if modality == "text" and config.speech.recogniser else encoder
+
+
+def _listening(config: Config, encoder: Any) -> Encoder:
+    """The text encoder with the recogniser of the configuration before it."""
+    from streammm.encoders.placement import Placement
+    from streammm.speech import make_recogniser
+    from streammm.speech.text import ListeningReader
+
+    runtime = config.runtime
+    recogniser = make_recogniser(
+        str(config.speech.recogniser),
+        language=config.speech.language,
+        device=Placement(runtime.backend, runtime.device).resolved().device,
+        precision=runtime.precision,
+        threads=runtime.threads,
+    )
+    return ListeningReader(encoder, recogniser)
 
 
 def make_vocabulary(config: Config, text_encoder: Any) -> Vocabulary:
@@ -93,15 +111,16 @@ def make_classifier(config: Config, vocabulary: Vocabulary) -> Classifier:
     from streammm.fusion.model import ZeroShotFusion
 
     fusion = ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds)
-    return Classifier(fusion, model_name(config), config.output.top_labels)
+    return Classifier(fusion, model_name(config), config.output.top_labels, with_text=config.output.text)
 
 
 def identity(config: Config) -> dict[str, Any]:
     """All that rows depend on, by key: the settings that matter and the weights of the encoders that are used."""
     from streammm.encoders.weights import MODELS
+    from streammm.speech import recogniser_identity
 
     used = {*used_modalities(config), "text"}
-    sections = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion", "output"})
+    sections = config.model_dump(mode="json", include={"labels", "segment", "encoders", "speech", "fusion", "output"})
     found: dict[str, Any] = {"labels": sections.pop("labels")}
     for section, values in sections.items():
         found |= {f"{section}.{key}": value for key, value in values.items() if key != "journal"}
@@ -109,15 +128,23 @@ def identity(config: Config) -> dict[str, Any]:
     found["runtime.precision"] = config.runtime.precision
     names = (getattr(config.encoders, modality) for modality in sorted(used))
     found |= {f"weights of {name}": sorted(MODELS[name].files.values()) for name in names if name in MODELS}
+    if config.speech.recogniser:
+        found["weights of the recogniser"] = recogniser_identity(config.speech.recogniser).get("weights")
     return found
 
 
 def model_name(config: Config) -> str:
     """Names all that the numbers in a row depend on: the encoders, and a digest of the settings that matter."""
+    from streammm.speech import recogniser_identity
+
     encoders = "+".join(getattr(config.encoders, m) for m in ("video", "audio", "text") if m in used_modalities(config))
     matters = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion"})
     matters["precision"] = config.runtime.precision
     matters["mode"] = config.decode.mode
+    if config.speech.recogniser:
+        recogniser = recogniser_identity(config.speech.recogniser)
+        encoders += "+" + recogniser["name"]
+        matters["speech"] = {**config.speech.model_dump(mode="json"), "recogniser": recogniser}
     digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
     return f"{encoders}:{digest[:8]}"
 

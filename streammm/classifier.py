@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from streammm.fusion.model import Fused, ZeroShotFusion
-from streammm.types import MODALITIES, Classification, Embeddings, Modality, ModalityResult, Segment
+from streammm.types import MODALITIES, Classification, Cue, Embeddings, Modality, ModalityResult, Segment
 
 State = dict[str, torch.Tensor]
 
@@ -22,13 +22,15 @@ class Classifier:
         fusion: the fusion model; its vocabulary names the labels.
         model: name of the whole set-up, copied into every row.
         top_labels: how many labels a row lists.
+        with_text: rows hold the captions or the recognised words themselves.
     """
 
-    def __init__(self, fusion: ZeroShotFusion, model: str, top_labels: int) -> None:
+    def __init__(self, fusion: ZeroShotFusion, model: str, top_labels: int, *, with_text: bool = False) -> None:
         self._fusion = fusion.eval()
         self._labels = fusion.labels
         self._model = model
         self._top = top_labels
+        self._with_text = with_text
 
     def initial_state(self) -> State:
         """The state of a source of which nothing has been seen."""
@@ -68,11 +70,21 @@ class Classifier:
         ends = torch.tensor([[s.end_seconds for s in segments]], dtype=torch.float64)
         fused, state = self._fusion(inputs, torch.from_numpy(present), starts, ends, state)
         now = time.time()
-        return [self._row(segment, fused, present[0], t, now) for t, segment in enumerate(segments)], state
+        spoken = embeddings["text"].spoken if "text" in embeddings else ()
+        spoken = spoken or ((),) * len(segments)
+        return [self._row(segments[t], spoken[t], fused, present[0], t, now) for t in range(len(segments))], state
 
     def _row(
-        self, segment: Segment, fused: Fused, present: npt.NDArray[np.bool_], t: int, now: float
+        self,
+        segment: Segment,
+        spoken: tuple[Cue, ...],
+        fused: Fused,
+        present: npt.NDArray[np.bool_],
+        t: int,
+        now: float,
     ) -> Classification:
+        segment = segment.with_words(spoken)
+        origin = "speech" if spoken else "captions" if segment.cues else ""
         return Classification(
             source=segment.source,
             segment=segment.index,
@@ -89,6 +101,8 @@ class Classifier:
                     num_errors=segment.num_errors.get(modality, 0),
                     num_dropped=segment.num_dropped.get(modality, 0),
                     coverage=segment.coverage.get(modality, 1.0),
+                    origin=origin if modality == "text" else "",
+                    cues=segment.cues if modality == "text" and self._with_text else (),
                 )
                 for m, modality in enumerate(MODALITIES)
             },

@@ -146,6 +146,22 @@ class RuntimeConfig(_Section):
     )
 
 
+class SpeechConfig(_Section):
+    """Text from speech: what is said is recognised where a segment has no captions, and read as they are."""
+
+    recogniser: str | None = Field(
+        None,
+        description="pocketsphinx; whisper:tiny.en; whisper:NAME, which is fetched from the Hugging Face hub; or "
+        "whisper:DIRECTORY with a model for CTranslate2. Default: none.",
+    )
+    language: str = Field("en", description="What is spoken. The text encoder and the models in packages know English.")
+    before_seconds: Annotated[float, Field(ge=0, le=20)] = Field(
+        3.0,
+        description="Sound before a segment that is listened to again, so that words which its start cuts are whole; "
+        "half a second after it is listened to as well, so that segments come that much later.",
+    )
+
+
 class FusionConfig(_Section):
     """How picture, sound and text become one answer."""
 
@@ -171,6 +187,9 @@ class OutputConfig(_Section):
     """What a row holds, and where rows are kept."""
 
     top_labels: Count = Field(10, description="How many labels a row lists, best first, fused and per modality.")
+    text: bool = Field(
+        False, description="Rows hold the captions or recognised words themselves, with their times, not only labels."
+    )
     journal: str | None = Field(
         None,
         description="Database that rows, cursors and fusion state are committed to, such as "
@@ -233,6 +252,7 @@ class Config(_Section):
     live: LiveConfig = LiveConfig()
     encoders: EncodersConfig = EncodersConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    speech: SpeechConfig = SpeechConfig()
     fusion: FusionConfig = FusionConfig()
     output: OutputConfig = OutputConfig()
     engine: EngineConfig = EngineConfig()
@@ -242,6 +262,12 @@ class Config(_Section):
     @classmethod
     def _split(cls, labels: Any) -> Any:
         return [label.strip() for label in labels.split(",")] if isinstance(labels, str) else labels
+
+    @model_validator(mode="after")
+    def _speech_is_read(self) -> Self:
+        if self.speech.recogniser is not None and not self.fusion.weights["text"]:
+            raise ValueError("speech.recogniser is for text, whose weight in fusion.weights is 0")
+        return self
 
     def to_yaml(self) -> str:
         """The resolved configuration, which `load` reads back to an equal value."""
