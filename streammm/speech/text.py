@@ -39,7 +39,7 @@ class ListeningReader:
         self._encoder.setup()
 
     def encode(self, segments: Sequence[Segment]) -> Embeddings:
-        spoken = tuple(self._words(segment) for segment in segments)
+        spoken = tuple(self.words(segment) for segment in segments)
         read = [segment.with_words(words) for segment, words in zip(segments, spoken, strict=True)]
         return replace(self._encoder.encode(read), spoken=spoken)
 
@@ -47,7 +47,8 @@ class ListeningReader:
         """Embeddings of texts; see the encoder's own."""
         return self._encoder.embed(texts, keep=keep)
 
-    def _words(self, segment: Segment) -> tuple[Cue, ...]:
+    def words(self, segment: Segment) -> tuple[Cue, ...]:
+        """What is said in a segment, on the source's clock; nothing where there are captions."""
         if segment.text.strip() or not len(segment.speech):
             return ()
         zero = segment.speech_start_seconds

@@ -26,7 +26,8 @@ _FRAMES_A_SECOND = 100
 
 _MOST_COMPRESSION, _LEAST_LOG_PROBABILITY = 2.4, -1.0
 """What Whisper itself takes for failed (section 4.5 of the paper): text that repeats itself, and text that it does not
-believe in. It then tries at random; here such a stretch has no words, so that they are the same each time."""
+believe in. Where it then tries at random, the whole 30 s are looked at here, with a beam, so that the words are the
+same each time; a stretch that fails again has none."""
 
 _COMPUTE_TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -89,22 +90,31 @@ class Whisper:
         if self._model is None:
             raise EncodeError(f"{self.name}: recognise was called before setup")
         seconds = min(max(_LEAST_SECONDS, len(waveform) / SAMPLE_RATE_HZ + _PAUSE_SECONDS), _MOST_SECONDS)
+        stretches = self._transcribe(waveform, seconds, beam_size=1)
+        if not all(map(_is_good, stretches)):
+            stretches = self._transcribe(waveform, _MOST_SECONDS, beam_size=5)
+        return [
+            Cue(float(word.start), max(float(word.end), word.start + 1 / _FRAMES_A_SECOND), word.word.strip())
+            for stretch in filter(_is_good, stretches)
+            for word in stretch.words
+        ]
+
+    def _transcribe(self, waveform: npt.NDArray[np.float32], seconds: float, beam_size: int) -> list[Any]:
         self._num_frames = math.ceil(seconds * _FRAMES_A_SECOND)
         stretches, _ = self._model.transcribe(
             waveform,
             language=self._language,
-            beam_size=1,
+            beam_size=beam_size,
             temperature=0.0,
             condition_on_previous_text=False,
             word_timestamps=True,
             vad_filter=True,
         )
-        return [
-            Cue(word.start, max(word.end, word.start + 1 / _FRAMES_A_SECOND), word.word.strip())
-            for stretch in stretches
-            if stretch.compression_ratio <= _MOST_COMPRESSION and stretch.avg_logprob >= _LEAST_LOG_PROBABILITY
-            for word in stretch.words
-        ]
+        return list(stretches)
+
+
+def _is_good(stretch: Any) -> bool:
+    return bool(stretch.compression_ratio <= _MOST_COMPRESSION and stretch.avg_logprob >= _LEAST_LOG_PROBABILITY)
 
 
 def weights_in(folder: Path) -> Path:
