@@ -7,7 +7,7 @@ SOURCE ?= $(DEMO_CLIP)
 
 SERVERS := ffmpeg nginx-light libnginx-mod-rtmp python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
-	gstreamer1.0-libav srt-tools openssl postgresql prometheus g++
+	gstreamer1.0-libav srt-tools openssl postgresql prometheus g++ espeak-ng
 
 .PHONY: demo test check lint types imports servers clean
 
@@ -29,13 +29,13 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-servers:  ## install what the live tests read from (Debian and its kin, as root); without it they are skipped
+servers:  ## install what the live tests read from, and what speaks in tests (Debian and its kin, as root); without it they are skipped
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SERVERS)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[models,openvino,cluster,demo,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[models,openvino,cluster,speech,demo,dev]"
 	touch $(STAMP)
 
 clean:

@@ -13,7 +13,7 @@ from streammm.media.cutting import Windows
 from streammm.media.filter import SourceFilter
 from streammm.media.listing import MEDIA_SUFFIXES, ListingOptions
 from streammm.media.network import NetworkOptions
-from streammm.media.options import DecodeOptions, Limits, LiveOptions
+from streammm.media.options import DecodeOptions, Limits, LiveOptions, SpeechWindow
 from streammm.media.store import READ_SECONDS
 from streammm.types import MODALITIES, Modality
 
@@ -54,6 +54,7 @@ def decode_options(config: Config) -> DecodeOptions:
             seconds(segment.frames_per_second),
         ),
         max_shot_seconds=seconds(segment.max_shot_seconds) if segment.by == "shots" else None,
+        speech=SpeechWindow(seconds(config.speech.before_seconds)) if config.speech.recogniser else None,
         mode=config.decode.mode,
         hardware=config.decode.hardware,
         shorter_side=picture.shorter_side,
@@ -87,9 +88,27 @@ def make_encoder(config: Config, modality: Modality) -> Encoder:
 
     settings = config.runtime.model_dump()
     try:
-        return find(getattr(config.encoders, modality), modality, runtime=settings.pop("backend"), **settings)
+        encoder = find(getattr(config.encoders, modality), modality, runtime=settings.pop("backend"), **settings)
     except ConfigError as error:
         raise ConfigError(f"encoders.{modality}: {error}") from error
+    return _listening(config, encoder) if modality == "text" and config.speech.recogniser else encoder
+
+
+def _listening(config: Config, encoder: Any) -> Encoder:
+    """The text encoder with the recogniser of the configuration before it."""
+    from streammm.encoders.placement import Placement
+    from streammm.speech import make_recogniser
+    from streammm.speech.text import ListeningReader
+
+    runtime = config.runtime
+    recogniser = make_recogniser(
+        str(config.speech.recogniser),
+        language=config.speech.language,
+        device=Placement(runtime.backend, runtime.device).resolved().device,
+        precision=runtime.precision,
+        threads=runtime.threads,
+    )
+    return ListeningReader(encoder, recogniser)
 
 
 def make_vocabulary(config: Config, text_encoder: Any) -> Vocabulary:
@@ -129,13 +148,15 @@ def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier
     else:
         assert vocabulary is not None
         fusion = ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds).eval()
-    return Classifier(fusion, model_name(config), config.output.top_labels)
+    return Classifier(fusion, model_name(config), config.output.top_labels, with_text=config.output.text)
 
 
 def identity(config: Config) -> dict[str, Any]:
     """All that rows depend on, by key: the settings that matter and the weights of the encoders that are used."""
+    from streammm.speech import recogniser_identity
+
     used = loaded_encoders(config)
-    sections = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion", "output"})
+    sections = config.model_dump(mode="json", include={"labels", "segment", "encoders", "speech", "fusion", "output"})
     found: dict[str, Any] = {"labels": sections.pop("labels")}
     if config.model is not None:
         found["model"] = model_digest(config)
@@ -146,6 +167,8 @@ def identity(config: Config) -> dict[str, Any]:
     for modality in MODALITIES:
         if modality in used:
             found[f"weights of {getattr(config.encoders, modality)}"] = weights_of(config, modality)
+    if config.speech.recogniser:
+        found["weights of the recogniser"] = recogniser_identity(config.speech.recogniser).get("weights")
     return found
 
 
@@ -160,6 +183,8 @@ def feature_identity(config: Config) -> dict[str, Any]:
 
 def model_name(config: Config) -> str:
     """Names all that the numbers in a row depend on: the encoders, and a digest of the settings that matter."""
+    from streammm.speech import recogniser_identity
+
     encoders = "+".join(getattr(config.encoders, m) for m in ("video", "audio", "text") if m in used_modalities(config))
     matters = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion"})
     matters["precision"] = config.runtime.precision
@@ -169,6 +194,10 @@ def model_name(config: Config) -> str:
     own = {m: weights_of(config, m) for m in used_modalities(config) if not _is_built_in(config, m)}
     if own:
         matters["weights"] = own
+    if config.speech.recogniser:
+        recogniser = recogniser_identity(config.speech.recogniser)
+        encoders += "+" + recogniser["name"]
+        matters["speech"] = {**config.speech.model_dump(mode="json"), "recogniser": recogniser}
     digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
     return f"{encoders}:{digest[:8]}"
 

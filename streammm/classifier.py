@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from streammm.fusion.model import Fused
-from streammm.types import MODALITIES, Classification, Embeddings, Modality, ModalityResult, Segment
+from streammm.types import MODALITIES, Classification, Cue, Embeddings, Modality, ModalityResult, Segment
 
 State = dict[str, torch.Tensor]
 
@@ -45,13 +45,15 @@ class Classifier:
         fusion: the fusion model; its vocabulary names the labels.
         model: name of the whole set-up, copied into every row.
         top_labels: how many labels a row lists.
+        with_text: rows hold the captions or the recognised words themselves.
     """
 
-    def __init__(self, fusion: Fusion, model: str, top_labels: int) -> None:
+    def __init__(self, fusion: Fusion, model: str, top_labels: int, *, with_text: bool = False) -> None:
         self._fusion = fusion
         self._labels = fusion.labels
         self._model = model
         self._top = top_labels
+        self._with_text = with_text
 
     def begin(self, state: State | None = None) -> Rows:
         """The rows of a source, from its beginning or from where `Rows.state` was."""
@@ -94,10 +96,13 @@ class Classifier:
         """A segment with what its fusion takes of its embeddings."""
         there = {m: made for m, made in embeddings.items() if made.present[position]}
         one = slice(position, position + 1)
-        return Item(segment, {m: self._fusion.input_of(made[one])[0] for m, made in there.items()})
+        text = embeddings.get("text")
+        spoken = text.spoken[position] if text is not None and text.spoken else ()
+        return Item(segment, {m: self._fusion.input_of(made[one])[0] for m, made in there.items()}, spoken)
 
     def _row(self, item: Item, fused: Fused, t: int, now: float) -> Classification:
-        segment = item.segment
+        segment = item.segment.with_words(item.spoken)
+        origin = "speech" if item.spoken else "captions" if segment.cues else ""
         return Classification(
             source=segment.source,
             segment=segment.index,
@@ -114,6 +119,8 @@ class Classifier:
                     num_errors=segment.num_errors.get(modality, 0),
                     num_dropped=segment.num_dropped.get(modality, 0),
                     coverage=segment.coverage.get(modality, 1.0),
+                    origin=origin if modality == "text" else "",
+                    cues=segment.cues if modality == "text" and self._with_text else (),
                 )
                 for m, modality in enumerate(MODALITIES)
             },
@@ -146,10 +153,14 @@ class Classifier:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A segment, whose pictures and sound are not needed any more, and what is fused of it, float32 [C] by modality."""
+    """A segment, whose pictures and sound are not needed any more, and what is fused of it, float32 [C] by modality.
+
+    ``spoken`` are the words that were recognised in it.
+    """
 
     segment: Segment
     inputs: Mapping[Modality, torch.Tensor]
+    spoken: tuple[Cue, ...] = ()
 
 
 class Rows:

@@ -331,20 +331,22 @@ def models(
         str | None, typer.Argument(metavar="[FAMILY]", help="List the models of torchvision, timm or torchaudio.")
     ] = None,
 ) -> None:
-    """List the encoders: what each works on, its size, its licence and whether it is installed."""
+    """List the encoders and recognisers: what each works on, its size, its licence and whether it is installed."""
     from streammm.encoders.families import FAMILIES, catalogue
     from streammm.encoders.weights import MODELS
+    from streammm.speech.weights import SPEECH_MODELS
 
     if family is not None:
         for line in catalogue(family):
             typer.echo(line)
         return
-    for model in MODELS.values():
+    for model in (*MODELS.values(), *SPEECH_MODELS.values()):
         installed = "" if model.is_installed else "  [bold yellow]not installed[/]"
         _out.print(
             f"[bold]{model.name}[/]  {model.modality}, {model.title}{installed}", highlight=False, soft_wrap=True
         )
-        size = f"{model.num_parameters / 1e6:.1f} million parameters, {model.size_bytes / 1e6:.1f} MB"
+        parameters = f"{model.num_parameters / 1e6:.1f} million parameters, " if model.num_parameters else ""
+        size = f"{parameters}{model.size_bytes / 1e6:.1f} MB"
         _out.print(f"  {size}, from the package {model.distribution}", highlight=False, soft_wrap=True)
         _out.print(f"  licence: {model.licence}. {model.licence_note}", style="dim", highlight=False, soft_wrap=True)
     for prefix, one in FAMILIES.items():

@@ -169,6 +169,22 @@ class RuntimeConfig(_Section):
     )
 
 
+class SpeechConfig(_Section):
+    """Text from speech: what is said is recognised where a segment has no captions, and read as they are."""
+
+    recogniser: str | None = Field(
+        None,
+        description="pocketsphinx; whisper:tiny.en; whisper:NAME, which is fetched from the Hugging Face hub; or "
+        "whisper:DIRECTORY with a model for CTranslate2. Default: none.",
+    )
+    language: str = Field("en", description="What is spoken. The text encoder and the models in packages know English.")
+    before_seconds: Annotated[float, Field(ge=0, le=20)] = Field(
+        3.0,
+        description="Sound before a segment that is listened to again, so that words which its start cuts are whole; "
+        "half a second after it is listened to as well, so that segments come that much later.",
+    )
+
+
 class FusionConfig(_Section):
     """How picture, sound and text become one answer."""
 
@@ -229,6 +245,9 @@ class OutputConfig(_Section):
         False,
         description="Keep what the encoders made of each segment in the journal, beside its row: for training and for "
         "other labels later, without decoding. About 20 kB a segment.",
+    )
+    text: bool = Field(
+        False, description="Rows hold the captions or recognised words themselves, with their times, not only labels."
     )
     journal: str | None = Field(
         None,
@@ -295,6 +314,7 @@ class Config(_Section):
     live: LiveConfig = LiveConfig()
     encoders: EncodersConfig = EncodersConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    speech: SpeechConfig = SpeechConfig()
     fusion: FusionConfig = FusionConfig()
     training: TrainingConfig = TrainingConfig()
     output: OutputConfig = OutputConfig()
@@ -311,6 +331,12 @@ class Config(_Section):
     @classmethod
     def _split(cls, labels: Any) -> Any:
         return [label.strip() for label in labels.split(",")] if isinstance(labels, str) else labels
+
+    @model_validator(mode="after")
+    def _speech_is_read(self) -> Self:
+        if self.speech.recogniser is not None and not self.fusion.weights["text"]:
+            raise ValueError("speech.recogniser is for text, whose weight in fusion.weights is 0")
+        return self
 
     def to_yaml(self) -> str:
         """The resolved configuration, which `load` reads back to an equal value."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from streammm.types import Classification, LiveState, Modality, ModalityResult, Status
+from streammm.types import Classification, Cue, LiveState, Modality, ModalityResult, Status
 
 _AMOUNTS: dict[Modality, str] = {"audio": "samples", "text": "cues", "video": "frames"}
 
@@ -33,6 +33,8 @@ def row_from_json(data: Mapping[str, Any]) -> Classification:
                 num_errors=found["errors"],
                 num_dropped=found["dropped"],
                 coverage=found["coverage"],
+                origin=found.get("from", ""),
+                cues=tuple(Cue(**cue) for cue in found.get("said", ())),
             )
             for m, amount in _AMOUNTS.items()
             for found in [data["modalities"][m]]

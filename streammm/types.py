@@ -92,6 +92,8 @@ class Segment:
         - frames: uint8 [T, H, W, 3], RGB; T is 0 where there is no picture
         - frame_seconds: float64 [T], presentation time of each frame
         - waveform: float32 [N] in [-1, 1] at 16 kHz; N is 0 where there is no sound
+        - speech: float32 [S], the sound from ``speech_start_seconds`` on, before the segment's start, to after its end,
+          for its words to be recognised; S is 0 where that is not asked for, or there are captions, or silence
 
     By modality, ``coverage`` is the share of the window that was there (of the samples, the others being zero, and of
     the sampling instants), ``amounts`` counts what is used (samples, cues, frames), also after `only` has left the
@@ -119,6 +121,8 @@ class Segment:
     decoded_unix_seconds: float = 0.0
     live: LiveState | None = None
     outage: str = ""
+    speech: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    speech_start_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if self.index < 0 or not self.end_seconds > self.start_seconds:
@@ -127,8 +131,9 @@ class Segment:
             raise ValueError(f"frames must be uint8 [T, H, W, 3], got {self.frames.dtype} {self.frames.shape}")
         if self.frame_seconds.shape != self.frames.shape[:1]:
             raise ValueError(f"frame_seconds must be [{len(self.frames)}], got {self.frame_seconds.shape}")
-        if self.waveform.dtype != np.float32 or self.waveform.ndim != 1:
-            raise ValueError(f"waveform must be float32 [N], got {self.waveform.dtype} {self.waveform.shape}")
+        for name, sound in (("waveform", self.waveform), ("speech", self.speech)):
+            if sound.dtype != np.float32 or sound.ndim != 1:
+                raise ValueError(f"{name} must be float32 [N], got {sound.dtype} {sound.shape}")
         if set(self.status) != set(MODALITIES):
             raise ValueError(f"status must name {MODALITIES}, got {tuple(self.status)}")
 
@@ -137,10 +142,23 @@ class Segment:
         """What is shown or said during the segment, cues joined by a space."""
         return " ".join(cue.text for cue in self.cues)
 
+    def with_words(self, words: tuple[Cue, ...]) -> Self:
+        """The same segment with recognised words in place of captions; unchanged if there are none."""
+        if not words:
+            return self
+        return replace(
+            self,
+            cues=words,
+            status={**self.status, "text": Status.OK},
+            coverage={**self.coverage, "text": 1.0},
+            amounts={**self.amounts, "text": len(words)},
+        )
+
     def only(self, *modalities: Modality) -> Self:
         """The same segment without the pictures or the sound of other modalities: what travels to one encoder.
 
         What is left out is not held: the empty arrays in its place are no views of it.
+        ``speech``, which is sound that becomes text, is kept where both of these are asked for.
         """
         return replace(
             self,
@@ -148,6 +166,7 @@ class Segment:
             frame_seconds=self.frame_seconds if "video" in modalities else self.frame_seconds[:0].copy(),
             waveform=self.waveform if "audio" in modalities else self.waveform[:0].copy(),
             cues=self.cues if "text" in modalities else (),
+            speech=self.speech if {"audio", "text"} <= set(modalities) else self.speech[:0].copy(),
         )
 
 
@@ -159,25 +178,29 @@ class Embeddings:
         - vectors: float32 [B, D]; a row of zeros where ``present`` is False
         - tags: float32 [B, C] in [0, 1], the scores of the encoder's own classes; C is 0 where it has none
         - present: bool [B], False where the segment had nothing for this encoder
+
+    ``spoken`` has, for each segment, the words that were recognised in its sound and encoded in place of captions; it
+    is () where nothing was listened to.
     """
 
     modality: Modality
     vectors: npt.NDArray[np.float32]
     tags: npt.NDArray[np.float32]
     present: npt.NDArray[np.bool_]
+    spoken: tuple[tuple[Cue, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        if not len(self.vectors) == len(self.tags) == len(self.present):
+        if not len(self.vectors) == len(self.tags) == len(self.present) or len(self.spoken) not in (0, len(self)):
             raise ValueError(
                 f"one row per segment, got vectors {self.vectors.shape}, tags {self.tags.shape}, "
-                f"present {self.present.shape}"
+                f"present {self.present.shape}, spoken ({len(self.spoken)})"
             )
 
     def __len__(self) -> int:
         return len(self.present)
 
     def __getitem__(self, rows: slice) -> Embeddings:
-        return Embeddings(self.modality, self.vectors[rows], self.tags[rows], self.present[rows])
+        return Embeddings(self.modality, self.vectors[rows], self.tags[rows], self.present[rows], self.spoken[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +209,8 @@ class ModalityResult:
 
     ``weight`` is its share in the fused scores, in [0, 1]; ``labels`` are its own scores, best first.
     ``amount`` is what it was worked out from: frames of video, samples of audio, cues of text; ``coverage`` is the
-    share of the segment that this is, and ``num_dropped`` what else had come and could not be placed.
+    share of the segment that this is, and ``num_dropped`` what else had come and could not be placed. ``origin`` says
+    where text comes from, ``captions`` or ``speech``, and ``cues`` are what it reads where rows are to hold that.
     """
 
     status: Status
@@ -196,6 +220,8 @@ class ModalityResult:
     num_errors: int = 0
     num_dropped: int = 0
     coverage: float = 1.0
+    origin: str = ""
+    cues: tuple[Cue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +273,8 @@ class Classification:
                     "coverage": round(result.coverage, 4),
                     "errors": result.num_errors,
                     "dropped": result.num_dropped,
+                    **({"from": result.origin} if result.origin else {}),
+                    **({"said": [_cue_json(cue) for cue in result.cues]} if result.cues else {}),
                 }
                 for name, result in sorted(self.modalities.items(), reverse=True)
             },
@@ -274,6 +302,10 @@ class SourceReport:
     num_errors: int
     last_error: str
     num_restarts: int
+
+
+def _cue_json(cue: Cue) -> dict[str, Any]:
+    return {"start_seconds": round(cue.start_seconds, 3), "end_seconds": round(cue.end_seconds, 3), "text": cue.text}
 
 
 def _scores_json(labels: tuple[tuple[str, float], ...]) -> list[dict[str, Any]]:

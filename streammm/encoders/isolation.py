@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -50,6 +51,7 @@ def join(parts: Sequence[Encoded]) -> Encoded:
         np.concatenate([e.vectors for e in made]),
         np.concatenate([e.tags for e in made]),
         np.concatenate([e.present for e in made]),
+        tuple(itertools.chain.from_iterable(e.spoken or ((),) * len(e) for e in made)),
     )
     return Encoded(joined, failures)
 

@@ -20,7 +20,7 @@ INSTALL_COMMAND = 'pip install "streammm[models]"'
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A published model that an encoder runs.
+    """A published model that an encoder or a recogniser runs.
 
     ``files`` maps the path of each file inside ``package`` to its pinned SHA-256.
     """
@@ -35,6 +35,7 @@ class Model:
     size_bytes: int
     licence: str
     licence_note: str
+    install_command: str = INSTALL_COMMAND
 
     @property
     def is_installed(self) -> bool:
@@ -47,13 +48,19 @@ class Model:
         Raises:
             ConfigError: the package or the file is not installed, or is not the one that is pinned.
         """
-        found = package_file(self.package, path, distribution=self.distribution, needed_by=self.title)
+        found = package_file(
+            self.package,
+            path,
+            distribution=self.distribution,
+            needed_by=self.title,
+            install_command=self.install_command,
+        )
         with found.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         if digest != self.files[path]:
             raise ConfigError(
                 f"{self.title}: {path} of the package {self.distribution} is not the file that streammm knows "
-                f"(SHA-256 {digest}, expected {self.files[path]}); install it anew with: {INSTALL_COMMAND}"
+                f"(SHA-256 {digest}, expected {self.files[path]}); install it anew with: {self.install_command}"
             )
         return found
 
@@ -117,7 +124,9 @@ Parameters are those of the net that runs, sizes those of the files that are rea
 """
 
 
-def package_file(package: str, path: str, *, distribution: str, needed_by: str) -> Path:
+def package_file(
+    package: str, path: str, *, distribution: str, needed_by: str, install_command: str = INSTALL_COMMAND
+) -> Path:
     """A file inside an installed package, which is not imported.
 
     Raises:
@@ -128,4 +137,4 @@ def package_file(package: str, path: str, *, distribution: str, needed_by: str) 
         if (found := Path(folder, path)).is_file():
             return found
     missing = "is not installed" if spec is None else f"has no file {path}"
-    raise ConfigError(f"{needed_by} needs the package {distribution}, which {missing}; run: {INSTALL_COMMAND}")
+    raise ConfigError(f"{needed_by} needs the package {distribution}, which {missing}; run: {install_command}")

@@ -77,6 +77,7 @@ class MediaDecoder:
         self._look_ahead: LookAhead | None = None
         self._leaves_pictures_out = False
         self._video_end = Fraction(0)
+        self._sound_before = options.speech.before_seconds if options.speech else Fraction(0)
         self._make_segmenter(source, options, first_segment)
         if self.video is not None:
             self._set_up_video(container, options)
@@ -114,6 +115,12 @@ class MediaDecoder:
         if stamp is None or self.clock.origin is None:
             return None
         return self.clock.seconds(stamp, packet.time_base)
+
+    def sound_from(self, target: Fraction) -> Fraction:
+        """From where packets of sound must be decoded for the segment at a time to be whole."""
+        if self.sound is None:
+            return target
+        return self.sound.start_of(max(Fraction(0), target - self._sound_before))
 
     def prime(self, packet: av.Packet[Any]) -> bool:
         """Decodes a picture only for its time; True once the stream knows where its pictures' times begin."""
@@ -173,6 +180,7 @@ class MediaDecoder:
             (options.crop, options.crop),
             first_segment,
             shots=self._shots,
+            speech=options.speech,
             max_lead_seconds=options.live.max_lead_seconds if self._is_live else 60.0,
             is_live=self._is_live,
             offset_seconds=self._offset_seconds,

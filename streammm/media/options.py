@@ -39,6 +39,17 @@ class LiveOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechWindow:
+    """What is listened to around a segment, so that a word which is cut by its start or its end is heard whole.
+
+    A segment is handed out when the sound after it has come: that much later than without.
+    """
+
+    before_seconds: Fraction
+    after_seconds: Fraction = Fraction(1, 2)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What the process that decodes a source may use before it is ended.
 
@@ -58,12 +69,14 @@ class DecodeOptions:
     ``shorter_side`` and ``crop`` are the pictures that the image encoder wants, in pixels; ``threads`` is how many
     threads one source's video decoder may use; a picture of over ``max_pixels`` is an error. ``mode`` says which
     pictures are decoded: all that can matter, only those that others refer to, or only key pictures. ``hardware``
-    names the device that decodes where it can, such as ``cuda``. With ``max_shot_seconds`` segments are shots.
-    ``filter`` says which sources are left out.
+    names the device that decodes where it can, such as ``cuda``. With ``max_shot_seconds`` segments are shots. With
+    ``speech`` the sound around each segment without captions is handed over with it. ``filter`` says which sources are
+    left out.
     """
 
     windows: Windows = field(default_factory=Windows)
     max_shot_seconds: Fraction | None = None
+    speech: SpeechWindow | None = None
     mode: Mode = "exact"
     hardware: str | None = None
     shorter_side: int = 256

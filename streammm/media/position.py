@@ -45,8 +45,8 @@ def seek(container: InputContainer, decoder: MediaDecoder, target: Fraction, pac
     if not is_indexed or stream is None or not stream.time_base or origin is None or decoder.text is not None:
         return None  # a caption may have begun long before, and only reading everything finds it
     wanted = {stream.index: target - LEAD_SECONDS}
-    if decoder.audio is not None and decoder.sound is not None:
-        wanted[decoder.audio.index] = decoder.sound.start_of(target)
+    if decoder.audio is not None:
+        wanted[decoder.audio.index] = decoder.sound_from(target)
     try:
         container.seek(int((min(wanted.values()) + origin) / stream.time_base), stream=stream, backward=True)
         looked_at = list(itertools.islice(_until_all_seen(packets, set(wanted)), _MAX_LOOKED_AT))
@@ -75,7 +75,7 @@ def forward(packets: Packets, decoder: MediaDecoder, target: Fraction) -> Packet
     """Passes over packets until a time is near, then gives what begins with the last key picture before it."""
     held: deque[av.Packet[Any]] = deque()
     held_bytes = 0
-    sound_from = decoder.sound.start_of(target) if decoder.sound is not None else target
+    sound_from = decoder.sound_from(target)
     for packet in packets:
         time = decoder.seconds(packet)
         if packet.stream is not decoder.video:

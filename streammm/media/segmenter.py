@@ -10,8 +10,9 @@ import av
 import numpy as np
 
 from streammm.media.cutting import Shots, Windows
+from streammm.media.options import SpeechWindow
 from streammm.media.pictures import Picture, PictureSampler
-from streammm.media.sound import MARGIN, SoundTrack
+from streammm.media.sound import MARGIN, SoundTrack, Waveform
 from streammm.types import MODALITIES, Cue, Modality, Segment, Status
 
 _LEAST_TAIL = Fraction(1, 10)
@@ -42,6 +43,7 @@ class Segmenter:
         picture_shape: (H, W) of what ``convert`` returns.
         first_segment: index of the first segment to hand out; nothing is kept for those before it.
         shots: where to cut instead of at equal windows.
+        speech: how much sound around a segment without captions is handed over with it; None: none.
         max_lead_seconds: how far one stream may run ahead of another.
         is_live: the slower stream is late then, not absent, and a picture is not held on to when none follows.
         offset_seconds: how much later sound starts than the picture, copied into every segment.
@@ -57,6 +59,7 @@ class Segmenter:
         first_segment: int = 0,
         *,
         shots: Shots | None = None,
+        speech: SpeechWindow | None = None,
         max_lead_seconds: float = 60.0,
         is_live: bool = False,
         offset_seconds: float = 0.0,
@@ -65,6 +68,9 @@ class Segmenter:
         self._cutting: Windows | Shots = shots or windows
         self._shots = shots
         self._streams = streams
+        self._speech = speech
+        self._before = speech.before_seconds if speech else Fraction(0)
+        self._after = speech.after_seconds if speech else Fraction(0)
         self._shape = picture_shape
         self._first = first_segment
         self._next = 0 if shots else first_segment
@@ -111,7 +117,7 @@ class Segmenter:
         if num_dropped := self.sound.push(start, samples, rate_hz):
             self._dropped.append(("audio", float(start or 0), num_dropped))
         if self._next == self._first:
-            self.sound.forget(self._skip)
+            self.sound.forget(self._skip - self._before)
         return self._complete() if self.sound.level_seconds >= self._end_sound else ()
 
     def push_cue(self, cue: Cue) -> None:
@@ -144,7 +150,7 @@ class Segmenter:
     def _is_complete(self) -> bool:
         levels = []
         if "audio" in self._streams:
-            levels.append(self.sound.level_seconds - float(MARGIN))
+            levels.append(self.sound.level_seconds - float(self._after + MARGIN))
         if "video" in self._streams:
             levels.append(float(self.pictures.level or 0))
         if not levels or (self._shots is not None and not self._shots.is_decided(self._end)):
@@ -173,6 +179,7 @@ class Segmenter:
             m: sum(n for name, at, n in self._dropped if name == m and start <= at < end) for m in MODALITIES
         }
         frames = np.stack(pictures) if pictures else np.zeros((0, *self._shape, 3), np.uint8)
+        speech_start = max(Fraction(0), start - self._before)
         status: dict[Modality, Status] = {
             "audio": _sound_status(waveform, sound_coverage, num_errors["audio"]),
             "text": Status.OK if cues else _absent_or_damaged(num_errors["text"]),
@@ -200,7 +207,20 @@ class Segmenter:
             num_errors=num_errors,
             offset_seconds=self._offset_seconds,
             decoded_unix_seconds=time.time(),
+            speech=self._sound_around(speech_start, end, cues, is_last),
+            speech_start_seconds=float(speech_start) if self._speech else 0.0,
         )
+
+    def _sound_around(self, start: Fraction, end: Fraction, cues: tuple[Cue, ...], is_last: bool) -> Waveform:
+        """What is to be listened to for a segment's words, from ``start`` to after its end; nothing if it is silent."""
+        nothing = np.zeros(0, np.float32)
+        if self._speech is None or any(cue.text.strip() for cue in cues):
+            return nothing
+        after = self._after
+        if is_last:  # a rest that becomes no segment has no words of its own
+            after = min(after, self.end - end) if self.end - end >= _LEAST_TAIL else Fraction(0)
+        waveform, coverage = self.sound.between(start, end + after)
+        return waveform if coverage and np.abs(waveform).max() >= _SILENCE else nothing
 
     def _mark_late(self, status: dict[Modality, Status], end: Fraction) -> None:
         """A stream that exists and has not come as far as the end that went out without it is late."""
@@ -212,11 +232,11 @@ class Segmenter:
     def _expect_end(self) -> None:
         """What the next segment covers: until a stream gets to its end, its frames complete nothing."""
         self._start, self._end = self._cutting.start(self._next), self._cutting.end(self._next)
-        self._end_sound = float(self._end + MARGIN)
+        self._end_sound = float(self._end + self._after + MARGIN)
 
     def _forget(self, before: Fraction) -> None:
         self.pictures.forget(before)
-        self.sound.forget(before)
+        self.sound.forget(before - self._before)
         self._cues = [c for c in self._cues if c.end_seconds > before]
         self._errors = [(m, at) for m, at in self._errors if at >= before]
         self._dropped = [(m, at, n) for m, at, n in self._dropped if at >= before]

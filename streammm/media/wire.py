@@ -91,11 +91,11 @@ def from_segment(segment: Segment) -> tuple[dict[str, Any], list[Array]]:
     plain = {
         f.name: getattr(segment, f.name)
         for f in dataclasses.fields(segment)
-        if f.name not in ("frames", "frame_seconds", "waveform", "cues", "live")
+        if f.name not in ("frames", "frame_seconds", "waveform", "speech", "cues", "live")
     }
     plain["cues"] = [dataclasses.astuple(cue) for cue in segment.cues]
     plain["live"] = dataclasses.asdict(segment.live) if segment.live else None
-    return plain, [segment.frames, segment.frame_seconds, segment.waveform]
+    return plain, [segment.frames, segment.frame_seconds, segment.waveform, segment.speech]
 
 
 def to_segment(plain: Mapping[str, Any], arrays: Sequence[Array]) -> Segment:
@@ -105,7 +105,7 @@ def to_segment(plain: Mapping[str, Any], arrays: Sequence[Array]) -> Segment:
         ProtocolError: it is none.
     """
     try:
-        frames, frame_seconds, waveform = arrays
+        frames, frame_seconds, waveform, speech = arrays
         status: dict[Modality, Status] = {m: Status(s) for m, s in plain["status"].items()}
         return Segment(
             **{
@@ -113,6 +113,7 @@ def to_segment(plain: Mapping[str, Any], arrays: Sequence[Array]) -> Segment:
                 "frames": frames,
                 "frame_seconds": frame_seconds,
                 "waveform": waveform,
+                "speech": speech,
                 "cues": tuple(Cue(*cue) for cue in plain["cues"]),
                 "status": status,
                 "live": LiveState(**plain["live"]) if plain["live"] else None,

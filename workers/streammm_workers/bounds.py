@@ -13,10 +13,14 @@ from streammm.types import SAMPLE_RATE_HZ
 
 
 def segment_bytes(options: DecodeOptions) -> int:
-    """The largest payload of a segment: its pictures, uint8 RGB as the encoder wants them, and its float32 sound."""
+    """The largest payload of a segment: its pictures, uint8 RGB as the encoder wants them, and its float32 sound, with
+    that around it once more where speech is recognised."""
     length = options.windows.length_seconds if options.max_shot_seconds is None else options.max_shot_seconds
     num_frames = math.ceil(length * options.windows.frames_per_second)
-    return num_frames * 3 * options.crop**2 + 4 * math.ceil(length * SAMPLE_RATE_HZ)
+    sound = length
+    if options.speech is not None:
+        sound += options.speech.before_seconds + length + options.speech.after_seconds
+    return num_frames * 3 * options.crop**2 + 4 * math.ceil(sound * SAMPLE_RATE_HZ)
 
 
 def payload_bound_bytes(

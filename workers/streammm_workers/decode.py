@@ -15,7 +15,7 @@ from streammm.media.live import LiveReader
 from streammm.media.options import DecodeOptions
 from streammm.media.process import ProcessPool
 from streammm.media.read import open_reader
-from streammm.types import Segment
+from streammm.types import Modality, Segment
 
 
 class NotOpenError(StreammmError):
@@ -63,6 +63,7 @@ class DecodeWorker:
     def next(self, ticket: str, num_segments: int) -> tuple[Chunk, list[Segment], list[Segment]]:
         """The next segments of a reading: a chunk of headers, the same segments with pictures, and with sound.
 
+        Where speech is to be recognised, the sound is for the text encoder as well, and there are the captions with it.
         Of a live source it gives those that there are, and waits for the first.
 
         Raises:
@@ -90,7 +91,8 @@ class DecodeWorker:
             cpu_seconds,
             usage.peak_bytes,
         )
-        return chunk, [s.only("video") for s in found], [s.only("audio") for s in found]
+        heard: tuple[Modality, ...] = ("audio",) if self._options.speech is None else ("audio", "text")
+        return chunk, [s.only("video") for s in found], [s.only(*heard) for s in found]
 
     def close(self, ticket: str) -> None:
         """Ends a reading, if there is one; may be called while another thread waits for its next segments."""

@@ -36,6 +36,7 @@ class Decoders:
         self.load = StageLoad(number)
         self.window_seconds = 0.0
         self.peak_bytes = 0
+        self.hears_speech = options.speech is not None
         self._options = options
         self._spawn = spawn
         self._workers = [spawn("decode", DecodeWorker, options) for _ in range(number)]
@@ -146,11 +147,12 @@ class Reading:
                 chunk, pictures, sounds = await self._next(worker, limit_seconds, decoders, next_segment, size)
                 decoders.note(chunk)
                 next_segment += len(chunk.segments)
-                payloads = {"video": pictures, "audio": sounds, "text": chunk.segments}
+                texts = sounds if decoders.hears_speech else chunk.segments
+                payloads = {"video": pictures, "audio": sounds, "text": texts}
                 encoded = {
                     m: batcher.put(self.name, payloads[m], len(chunk.segments))
                     for m, batcher in batchers.items()
-                    if any(s.status[m].usable for s in chunk.segments)
+                    if any(s.status[m].usable for s in chunk.segments) or (m == "text" and decoders.hears_speech)
                 }
                 await self.queue.put(Pending(chunk, encoded))
                 self._on_chunk()

@@ -67,7 +67,7 @@ class Shard:
         }
         self._classifier: asyncio.Task[Classifier] | None = None
         self._batchers: dict[Modality, Batcher] = {
-            m: Batcher(self._encoders[m], BatchSize(config.engine.batch_segments), config.engine.hang_seconds)
+            m: Batcher(self._encoders[m], BatchSize(self._batch_segments(m)), config.engine.hang_seconds)
             for m in used_modalities(config)
         }
         self._cores = cores
@@ -77,6 +77,11 @@ class Shard:
         self._is_draining = False
         self._devices: dict[Modality, str] = {}
         self._cpu_seconds_before: float | None = None
+
+    def _batch_segments(self, modality: Modality) -> int | None:
+        """Segments of a batch; speech is recognised segment by segment, and a large batch would only take longer."""
+        listens = modality == "text" and self._config.speech.recogniser is not None
+        return 1 if listens else self._config.engine.batch_segments
 
     async def start(self) -> None:
         """Waits until every stage has loaded, so that a mistake in the set-up shows before any source is touched.
@@ -232,7 +237,8 @@ class Shard:
             embeddings[modality] = encoded.embeddings
             segments = with_failures(segments, modality, encoded.failures)
             health.num_failures += len(encoded.failures)
-            health.failed |= {modality} if encoded.failures else set()
+            if encoded.failures and not (modality == "text" and self._decoders.hears_speech):
+                health.failed.add(modality)  # a recogniser that fails costs text alone, whatever else is silent
             health.worked |= {modality} if encoded.embeddings.present.any() else set()
             for i, text in encoded.failures.items():
                 health.last_failure = text
