@@ -415,7 +415,7 @@ def test_a_segment_that_ends_its_encoder_is_isolated(nodes: Nodes, hangs: bool) 
     async def scenario() -> list[Any]:
         encoder = ActorHandle(ray.remote(Poisoned).options(num_cpus=0, max_restarts=-1).remote(5, hangs))
         await encoder.call("load")
-        batcher = Batcher(encoder, BatchSize(16), limit_seconds=2.0)
+        batcher = Batcher(encoder, BatchSize(16), limit_seconds=4.0 if hangs else 60.0)
         return await asyncio.gather(
             batcher.put("a", [segment(0), segment(1)], 2),
             batcher.put("b", [segment(4), segment(5), segment(6)], 3),
