@@ -16,6 +16,10 @@ import pytest
 from streammm.media import store
 from tests.stores import S3, Bucket, client
 
+# Ray reads these once in a process: every cluster that tests start, whichever comes first, is of the same mind.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
+
 GREY_STEP = 4
 """Frame n of a made clip is grey level GREY_STEP * (n % 60) all over."""
 

@@ -143,7 +143,6 @@ class Nodes:
 @pytest.fixture(scope="module")
 def cluster_of_two(marked: None) -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("RAY_health_check_period_ms", "1000")
         made = Nodes()
