@@ -36,7 +36,12 @@ def used_modalities(config: Config) -> tuple[Modality, ...]:
 def loaded_encoders(config: Config) -> tuple[Modality, ...]:
     """The modalities whose encoders are needed: that of text also reads the labels, where no model knows them."""
     used = used_modalities(config)
-    return tuple(m for m in MODALITIES if m in used or (m == "text" and config.model is None))
+    return tuple(m for m in MODALITIES if m in used or (m == "text" and reads_labels(config)))
+
+
+def reads_labels(config: Config) -> bool:
+    """Whether labels are looked up by what they mean: not where a model knows its own, or where there are none."""
+    return config.model is None and config.labels != ()
 
 
 def decode_options(config: Config) -> DecodeOptions:
@@ -137,16 +142,19 @@ def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier
     """
     from streammm.classifier import Classifier, Fusion
     from streammm.fusion.model import ZeroShotFusion
+    from streammm.fusion.nothing import NoFusion
     from streammm.fusion.trained import load_model
 
     fusion: Fusion
     if config.model is not None:
         fusion = load_model(Path(config.model))
         for modality, name in fusion.card.encoders.items():
-            if (ours := getattr(config.encoders, modality)) != name:
+            ours = getattr(config.encoders, modality)
+            if ours != name and ours != name.replace(":", f":{config.model}/", 1):
                 raise ConfigError(f"encoders.{modality}: the model {config.model} was trained on {name}, not on {ours}")
+    elif vocabulary is None:
+        fusion = NoFusion()
     else:
-        assert vocabulary is not None
         fusion = ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds).eval()
     return Classifier(fusion, model_name(config), config.output.top_labels, with_text=config.output.text)
 

@@ -303,7 +303,9 @@ class RayConfig(_Section):
 class Config(_Section):
     """Everything that can be set. Every key has a default; a file or --set names only what differs."""
 
-    labels: tuple[str, ...] | None = Field(None, description="What to look and listen for. Default: a general list.")
+    labels: tuple[str, ...] | None = Field(
+        None, description="What to look and listen for; [] for nothing. Default: a general list."
+    )
     model: str | None = Field(
         None, description="Directory of a trained model, whose labels, encoders and segments are used. Default: none."
     )
@@ -381,11 +383,26 @@ def load(path: Path | None = None, settings: Iterable[str] = (), **overrides: An
         _put(values, key.strip().split("."), _parse(text, setting), setting)
     values.update({key: value for key, value in overrides.items() if value is not None})
     if isinstance(model := values.get("model"), str):
-        values = _merged(_read(Path(model, MODEL_SETTINGS_FILE)), values) | {"model": str(Path(model).resolve())}
+        folder = Path(model).resolve()
+        base = _with_encoders_of(folder, _read(folder / MODEL_SETTINGS_FILE))
+        values = _merged(base, values) | {"model": str(folder)}
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
+
+
+def _with_encoders_of(model: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a model, in which encoders that lie beside it are named by their whole path."""
+    encoders = settings.get("encoders")
+    if not isinstance(encoders, dict):
+        return settings
+    found = {}
+    for modality, name in encoders.items():
+        family, _, file = str(name).partition(":")
+        is_beside = file == f"{modality}.safetensors" and (model / file).is_file()
+        found[modality] = f"{family}:{model / file}" if is_beside else name
+    return settings | {"encoders": found}
 
 
 def _merged(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from streammm.build import (
     make_classifier,
     make_encoder,
     make_vocabulary,
+    reads_labels,
     used_modalities,
 )
 from streammm.config import Config, load
@@ -46,7 +47,7 @@ def classify(
     ):
         encoders = {m: make_encoder(config, m) for m in loaded_encoders(config)}
         list(threads.map(lambda encoder: encoder.setup(), encoders.values()))
-        vocabulary = make_vocabulary(config, encoders["text"]) if config.model is None else None
+        vocabulary = make_vocabulary(config, encoders["text"]) if reads_labels(config) else None
         classifier = make_classifier(config, vocabulary)
         rows = classifier.begin()
         is_last = False

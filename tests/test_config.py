@@ -1,5 +1,6 @@
 """Configuration: what is read, what is refused and how the refusal reads."""
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -72,3 +73,11 @@ def test_the_documented_configuration_is_up_to_date() -> None:
     path = Path(__file__).parents[1] / "configs" / "local.yaml"
     assert path.read_text() == explained(Config())
     assert load(path) == Config()
+
+
+def test_a_run_may_look_for_nothing(clip, streammm) -> None:
+    clip("a.mp4", 2.0)
+    done = streammm("run", "a.mp4", "--set", "labels=[]", "--out", "-")
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    assert (row["labels"], row["modalities"]["video"]["status"]) == ([], "ok")

@@ -33,7 +33,8 @@ class Features:
 
     Shape:
         - start_seconds, end_seconds: float64 [T]
-        - vectors: by modality float32 [T, D], zeros where it is not present; a modality that never is, is left out
+        - vectors: by modality float32 [T, D], zeros where it is not present; a modality that never is, is left out; raw
+          content, which may be of any length, is filled up with NaN
         - present: bool [T, M], in the order of ``MODALITIES``
     """
 
@@ -57,10 +58,12 @@ class Features:
         present = np.array([[m in k.vectors for m in MODALITIES] for k in kept], np.bool_).reshape(len(kept), -1)
         vectors: dict[Modality, npt.NDArray[np.float32]] = {}
         for modality in MODALITIES:
-            like = next((k.vectors[modality] for k in kept if modality in k.vectors), None)
-            if like is not None:
-                zeros = np.zeros_like(like)
-                vectors[modality] = np.stack([k.vectors.get(modality, zeros) for k in kept])
+            found = {t: k.vectors[modality] for t, k in enumerate(kept) if modality in k.vectors}
+            if found:
+                vectors[modality] = np.zeros((len(kept), max(map(len, found.values()))), np.float32)
+                for t, vector in found.items():
+                    vectors[modality][t, : len(vector)] = vector
+                    vectors[modality][t, len(vector) :] = np.nan  # raw content may be of any length
         starts = np.array([k.start_seconds for k in kept], np.float64)
         ends = np.array([k.end_seconds for k in kept], np.float64)
         return cls(source, starts, ends, vectors, present)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from streammm.config import MODEL_SETTINGS_FILE, Config, TrainingConfig
 from streammm.errors import ConfigError
@@ -23,6 +24,7 @@ from streammm.training.predict import predict
 from streammm.training.segment_labels import segment_labels
 from streammm.training.split import Split, split_sources
 from streammm.training.state import Epoch
+from streammm.training.towers import make_towers
 from streammm.training.write import model_card_text, write_curve
 from streammm.types import MODALITIES, Modality
 
@@ -110,15 +112,17 @@ def train_model(
         return examples_of(sources, by_source, features, labels, task)
 
     train, validation, test = map(examples, (split.train, split.validation, split.test))
-    dims = _dims([*train, *validation])
     if not train or not validation:
         raise ConfigError("no labelled source could be read; see what was quarantined")
+    dims = _dims([*train, *validation, *test])
+    encoders: dict[Modality, str] = {m: getattr(config.encoders, m) for m in dims}
+    towers = make_towers(encoders, train)
     card = ModelCard(
         task=task,
         labels=labels,
         background=training.background if training.background in labels else None,
-        dims=dims,
-        encoders={m: getattr(config.encoders, m) for m in dims},
+        dims={m: towers[m].dim if m in towers else d for m, d in dims.items()},
+        encoders=encoders,
         weights={m: weights.get(m, []) for m in dims},
         width=training.width,
         join=training.join,
@@ -132,9 +136,20 @@ def train_model(
         modality_dropout=training.modality_dropout,
         balance_classes=training.balance_classes,
         seed=training.seed,
+        segments_a_batch=64 if towers else 512,
     )
     try:
-        fitted = fit(train, validation, card, options, score=score, folder=out / "training", on_epoch=on_epoch)
+        fitted = fit(
+            train,
+            validation,
+            card,
+            options,
+            score=score,
+            input_dims=dims,
+            towers=towers,
+            folder=out / "training",
+            on_epoch=on_epoch,
+        )
     except ValueError as error:
         raise ConfigError(str(error)) from error
     card = _calibrated(card, fitted, validation, dims)
@@ -142,6 +157,9 @@ def train_model(
     report = evaluate(fitted.net, judged, by_source, card, dims)
     report["judged_on"] = "test" if test else "validation"
     notes = (*annotations.notes, *split.notes, *_missing_notes(split, train, validation, test))
+    out.mkdir(parents=True, exist_ok=True)
+    trained = {m: towers[m].save(out, m) for m in towers}
+    card = card.model_copy(update={"encoders": encoders | trained})
     found = Trained(card, fitted, split, report, notes)
     _write(out, found, config)
     return found
@@ -149,7 +167,7 @@ def train_model(
 
 def _dims(examples: Sequence[Example]) -> dict[Modality, int]:
     return {
-        m: next(e.features.vectors[m].shape[1] for e in examples if m in e.features.vectors)
+        m: max(e.features.vectors[m].shape[1] for e in examples if m in e.features.vectors)
         for m in MODALITIES
         if any(m in e.features.vectors for e in examples)
     }
@@ -180,9 +198,8 @@ def _missing_notes(split: Split, *parts: Sequence[Example]) -> list[str]:
 def _write(out: Path, found: Trained, config: Config) -> None:
     """Everything that a model directory holds."""
     save_model(out, found.card, found.fitted.net.network)
-    settings = config.model_dump(mode="json", include={"encoders", "segment", "decode", "runtime", "training"})
-    import yaml
-
+    settings = config.model_dump(mode="json", include={"encoders", "segment", "decode", "speech", "training"})
+    settings["encoders"] |= found.card.encoders
     (out / MODEL_SETTINGS_FILE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     report = {**found.report, "notes": list(found.notes), "best_epoch": found.fitted.best}
     report["num_training_sources"] = len(found.split.train)

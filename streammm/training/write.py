@@ -29,7 +29,7 @@ def model_card_text(name: str, card: ModelCard, report: Mapping[str, Any]) -> st
         "## What it is",
         "",
         f"Trained with `streammm train` on features of {encoders}; joined by `{card.join}`, memory `{card.memory}`, "
-        f"look-ahead {card.look_ahead}. The encoders were not trained along. Settings are in `config.yaml`.",
+        f"look-ahead {card.look_ahead}. {_trained_along(card)} Settings are in `config.yaml`.",
         "",
         "## Data",
         "",
@@ -59,6 +59,11 @@ def model_card_text(name: str, card: ModelCard, report: Mapping[str, Any]) -> st
         "",
     ]
     return "\n".join(lines)
+
+
+def _trained_along(card: ModelCard) -> str:
+    along = [m for m, name in card.encoders.items() if name.endswith(f":{m}.safetensors")]
+    return f"Trained along, from nothing: {', '.join(along)}." if along else "The encoders were not trained along."
 
 
 def _figure(found: Mapping[str, float | None]) -> str:

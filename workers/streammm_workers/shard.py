@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 import psutil
 from safetensors import torch as safetensors
 
-from streammm.build import decode_options, loaded_encoders, make_classifier, used_modalities
+from streammm.build import decode_options, loaded_encoders, make_classifier, reads_labels, used_modalities
 from streammm.classifier import Classifier, Rows
 from streammm.config import Config
 from streammm.encoders.isolation import with_failures
@@ -259,7 +259,7 @@ class Shard:
 
     async def _load_classifier(self) -> Classifier:
         vocabulary = None
-        if self._config.model is None:
+        if reads_labels(self._config):
             vocabulary = await self._encoders["text"].call("vocabulary")
         return make_classifier(self._config, vocabulary)
 
