@@ -103,16 +103,17 @@ def print_costs(few: Sequence[str], many: Sequence[str], repeats: int, folder: P
             long: Cost = measure(command(way, many, folder / "long"))
             extra = media_seconds(folder / "long") - media_seconds(folder / "short")
             costs[way].append(1000 * (long.cpu_seconds - short.cpu_seconds) / extra)
+            print(f"{way}: {short.cpu_seconds:.1f} and {long.cpu_seconds:.1f} CPU s", file=sys.stderr, flush=True)
             walls[way].append(extra / (long.wall_seconds - short.wall_seconds))
             long.cpu_by_role.subtract(short.cpu_by_role)
             roles[way].append(long.cpu_by_role)
             peaks[way] = max(peaks[way], round(long.peak_mib))
     print(f"{extra:.0f} s of media beyond start-up, medians (least to most) of {repeats}")
-    print(f"{'':28}{'CPU ms/media s':>26}{'efficiency':>22}{'media s/s':>11}{'peak MiB':>10}")
+    print(f"{'':28}{'CPU ms/media s':>26}{'efficiency':>25}{'media s/s':>11}{'peak MiB':>10}")
     for way, found in costs.items():
         efficiency = [here / this for here, this in zip(costs[HERE], found, strict=True)]
         print(
-            f"{way:28}{_spread(found, 2):>26}{_spread(efficiency, 3):>22}{statistics.median(walls[way]):11.1f}"
+            f"{way:28}{_spread(found, 2):>26}{_spread(efficiency, 3):>25}{statistics.median(walls[way]):11.1f}"
             f"{peaks[way]:10}"
         )
     print(f"\n{'CPU ms/media s by process':28}" + "".join(f"{way:>28}" for way in costs))

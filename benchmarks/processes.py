@@ -43,10 +43,10 @@ def measure(command: Sequence[str]) -> Cost:
         for each in _tree(process):
             try:
                 key = each.pid, each.create_time()
+                role = "driver" if each.pid == process.pid else _role(each.cmdline())
+                roles[key] = roles.get(key, role) if role in ("ray idle", "ended") else role
                 times = each.cpu_times()
                 cpu[key] = times.user + times.system
-                role = "driver" if each.pid == process.pid else _role(each.cmdline())
-                roles[key] = roles.get(key, role) if role == "ray idle" else role
                 memory += each.memory_full_info().pss / 2**20
             except psutil.Error:
                 continue
@@ -76,7 +76,10 @@ def _role(words: Sequence[str]) -> str:
     if line.startswith("ray::"):
         name = line.removeprefix("ray::").split()[0].partition(".")[0].partition(":")[0]
         return "ray idle" if name == "IDLE" else name
+    program = Path(words[0]).name if words else "ended"
+    if program in ("raylet", "gcs_server"):  # whose arguments name all the others
+        return program
     for word, role in (("agent", "ray agents"), ("monitor", "ray monitors"), ("dashboard", "ray dashboard")):
         if word in line and "ray" in line:
             return role
-    return Path(words[0]).name if words else "ended"
+    return program
