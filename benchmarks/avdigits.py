@@ -111,7 +111,11 @@ def main() -> None:
     parser.add_argument("--parts", default="clips,sparse,streams")
     arguments = parser.parse_args()
     folder, parts = arguments.media / "avdigits", arguments.parts.split(",")
-    epochs = [f"training.epochs={arguments.epochs}", f"training.patience={arguments.epochs}"]
+    epochs = [
+        f"training.epochs={arguments.epochs}",
+        f"training.patience={arguments.epochs}",
+        "training.learning_rate=0.003",
+    ]
     one = load(settings=[*NETS, *epochs, "training.memory=none", "training.modality_dropout=0.3"])
     labelled = clips(folder, arguments.test)
     if "clips" in parts:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streammm.encoders.base import Picture
-from streammm.encoders.logmel import LogMel
+from streammm.encoders.logmel import NUM_MELS, LogMel
 from streammm.encoders.net import NetEncoder, Recipe, frames_of
 from streammm.encoders.placement import Placement
 from streammm.encoders.sound import Sound
@@ -29,7 +29,7 @@ _QUIET, _RANGE = -6.9, 7.0
 
 
 class SmallPictureNet(nn.Module):
-    """Three strided convolutions over each frame, the mean over the frames.
+    """Three strided convolutions over each frame, mean and maximum over its places, and the mean over the frames.
 
     Shape:
         - frames: uint8 [N, T, H, W, 3], brought to ``pixels`` squared
@@ -42,17 +42,17 @@ class SmallPictureNet(nn.Module):
         self.pixels = pixels
         self.grey = grey
         self.convs = _convs(1 if grey else 3)
-        self.out = nn.Linear(_CHANNELS[-1], dim)
+        self.out = nn.Linear(2 * _CHANNELS[-1], dim)
 
     def forward(self, frames: Tensor) -> Tensor:
         x = pixels_of(frames, self.pixels).to(self.out.weight.dtype)
         x = self.convs(x.mean(1, keepdim=True) if self.grey else x)
-        vectors: Tensor = self.out(x.mean((2, 3))).float()
+        vectors: Tensor = self.out(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)).float()
         return vectors.view(*frames.shape[:2], -1).mean(1)
 
 
 class SmallSoundNet(nn.Module):
-    """Three strided convolutions over YAMNet's log-mel frames, the mean over time.
+    """Three strided convolutions over YAMNet's log-mel frames, the mean over time; which band it was stays known.
 
     Shape:
         - waveforms: float32 [N, S] at 16 kHz, S at least 1,600
@@ -63,14 +63,14 @@ class SmallSoundNet(nn.Module):
         super().__init__()
         self.settings: dict[str, Any] = {"dim": dim}
         self.convs = _convs(1)
-        self.out = nn.Linear(_CHANNELS[-1], dim)
+        self.out = nn.Linear(_CHANNELS[-1] * NUM_MELS // 2 ** len(_CHANNELS), dim)
         self._front_end = [LogMel()]  # no part of the net: a short precision would spoil it
 
     def forward(self, waveforms: Tensor) -> Tensor:
         mels = self._front_end[0].to(waveforms.device)(waveforms.float())
         x = (mels[:, None] - _QUIET) / _RANGE
         x = self.convs(x.to(self.out.weight.dtype))
-        vectors: Tensor = self.out(x.mean((2, 3))).float()
+        vectors: Tensor = self.out(x.mean(2).flatten(1)).float()
         return vectors
 
 

@@ -226,9 +226,16 @@ class LiveReader:
     # --- what was missed
 
     def _with_outages(self, found: list[Segment]) -> list[Segment]:
-        """The segments with an outage before each where indexes are missing, and one while there is no connection."""
+        """The segments with an outage before each where indexes are missing, and one while there is no connection.
+
+        A segment that comes after its time was told as an outage is dropped and counted: indexes never go back.
+        """
         complete = []
         for segment in found:
+            if segment.index < self._next:
+                num_dropped = self._before.num_dropped_segments + 1
+                self._before = replace(self._before, num_dropped_segments=num_dropped)
+                continue
             if segment.index > self._next:
                 complete.append(self._outage(segment.index))
             complete.append(segment)
