@@ -23,9 +23,9 @@ def report(
             "--out",
             "-o",
             metavar="FILE.html|DIR",
-            help="What to write: a file that holds all it needs, about 0.3 MB a source, 0.1 MB with --no-thumbnails; "
-            "or a folder with a page for each source. More than 20 sources have pages of their own, in FILE_sources, "
-            "10,000 at most. Default: report.html in RUN_DIR.",
+            help="What to write: a file that holds all it needs, about 0.1 MB a source and at most 0.6 MB; or a folder "
+            "with an index and a page for each source. Of more than 20 sources a file is the index, and the pages lie "
+            "in FILE_sources, 10,000 at most. Default: report.html in RUN_DIR.",
         ),
     ] = None,
     media: Annotated[

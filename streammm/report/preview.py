@@ -6,6 +6,7 @@ import base64
 import io
 import math
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -83,8 +84,10 @@ def link(media: Path, page: Path) -> str:
     return quote(relative)
 
 
-def preview(media: Path, end_seconds: float, config: Config, pool: ProcessPool) -> Preview:
-    """Reads a file as far as there are rows of it.
+def preview(
+    media: Path, end_seconds: float, config: Config, pool: ProcessPool, stop: threading.Event | None = None
+) -> Preview:
+    """Reads a file as far as there are rows of it, or until it is stopped.
 
     Raises:
         SourceError: it cannot be read.
@@ -105,7 +108,7 @@ def preview(media: Path, end_seconds: float, config: Config, pool: ProcessPool) 
     has_sound = False
     with open_reader(str(media), options, pool=pool) as reader:
         for segment in reader:
-            if segment.start_seconds >= end_seconds:
+            if segment.start_seconds >= end_seconds or (stop is not None and stop.is_set()):
                 break
             if len(segment.waveform):
                 has_sound = True

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,7 @@ class _Previews:
         self._pool = ProcessPool(limits)
         self._num_workers = os.cpu_count() or 1
         self._threads = ThreadPoolExecutor(self._num_workers, "preview")
+        self._stop = threading.Event()
         self.without_media = 0
         self.unreadable: list[SourceError] = []
 
@@ -61,6 +64,7 @@ class _Previews:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._stop.set()
         self._threads.shutdown(cancel_futures=True)
         self._pool.close()
 
@@ -72,7 +76,8 @@ class _Previews:
             self.without_media += path is None
             under_way = None
             if path is not None and self._wanted:
-                under_way = self._threads.submit(preview, path, page.timeline.seconds[1], self._config, self._pool)
+                end = page.timeline.seconds[1]
+                under_way = self._threads.submit(preview, path, end, self._config, self._pool, self._stop)
             waiting.append((page, path, under_way))
             if len(waiting) > 2 * self._num_workers:
                 yield self._take(*waiting.popleft())
@@ -114,8 +119,9 @@ def write_report(
     index = _index_file(run_directory, out)
     with closing(journal), _Previews(config, media, previews) as shows:
         facts = facts_of(journal, is_held(run_directory))
-        states = [state for state in journal.sources((TODO, DONE, QUARANTINED)) if state.counted.num_segments]
-        chosen, num_left_out = states[:MAX_SOURCES], len(states[MAX_SOURCES:])
+        states = (state for state in journal.sources((TODO, DONE, QUARANTINED)) if state.counted.num_segments)
+        chosen = list(islice(states, MAX_SOURCES))
+        num_left_out = sum(1 for _ in states)
         pages = (read_source(journal, state) for state in chosen)
         where = str(run_directory)
         name = run_directory.resolve().name

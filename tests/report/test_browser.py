@@ -257,7 +257,8 @@ def test_1500_sources_open_and_filter_at_once(run_of: MakeRun, tab: OpenTab) -> 
     assert page.locator("[role=status]").inner_text() == "1,500 sources"
     took = page.evaluate(
         "() => { const field = document.querySelector('.search'); field.value = '123';"
-        "const before = performance.now(); field.dispatchEvent(new Event('input')); document.body.offsetHeight; return performance.now() - before; }"
+        "const before = performance.now(); field.dispatchEvent(new Event('input'));"
+        "document.body.offsetHeight; return performance.now() - before; }"
     )
     assert took < 2000
     assert page.locator(".sources a").all_inner_texts() == [name for name in names if "123" in name]

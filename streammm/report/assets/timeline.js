@@ -369,9 +369,13 @@ class Timeline {
     let isDragged = false;
     this.plot.addEventListener("pointerdown", (event) => {
       const seconds = this.under(event);
-      if (seconds === null || event.button !== 0) return;
-      isDragged = event.pointerType !== "touch";
+      if (seconds === null || event.button !== 0 || event.pointerType === "touch") return;
+      isDragged = true;
       this.seek(seconds);
+    });
+    this.plot.addEventListener("click", (event) => { // a tap; a finger that moves scrolls the page
+      const seconds = this.under(event);
+      if (event.pointerType === "touch" && seconds !== null) this.seek(seconds);
     });
     this.plot.addEventListener("pointermove", (event) => {
       const seconds = this.under(event);
