@@ -283,7 +283,7 @@ class Timeline {
 
   placeFilm() {
     if (!this.film) return;
-    const [height, width] = [56, this.film.clientWidth];
+    const [height, width] = [this.film.clientHeight, this.film.clientWidth];
     const each = Math.max(24, height * this.pictures.width / this.pictures.height);
     const made = [];
     for (let left = 0; left < width; left += each) {
