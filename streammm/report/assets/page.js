@@ -97,7 +97,7 @@ class Player {
       "It cannot be played here: the file is not where it was, or this browser does not know its codec. ", kind));
     this.player.src = src;
     this.element.replaceChildren(this.player, this.note);
-    this.element.closest(".stage")?.classList.remove("bare");
+    if (kind === "video") this.element.closest(".stage")?.classList.remove("bare");
   }
 
   say(text, isTrouble = false) {
@@ -143,7 +143,7 @@ class SourcePage {
       this.list = el("ol", { class: "events" });
       this.eventsHead = el("h2", null, "Events");
       parts.push(
-        el("div", { class: `stage${source.media.src ? "" : " bare"}` }, this.player.element, this.now),
+        el("div", { class: `stage${source.media.src && source.media.kind === "video" ? "" : " bare"}` }, this.player.element, this.now),
         filterTools(this.labels(), "Filter labels", (words, picked) => {
           this.timeline.setFilter(words, picked);
           this.drawEvents(words, picked);
