@@ -227,7 +227,7 @@ class TimelineBuilder:
 
     def _track(self, lane: _Lane) -> Track:
         num = len(self._starts)
-        rows = [(label, scores[:num]) for label, scores in lane.scores.items()]
+        rows = [(label, np.pad(scores[:num], (0, max(0, num - len(scores))))) for label, scores in lane.scores.items()]
         rows = [(label, scores) for label, scores in rows if scores.max(initial=0) >= _in_255ths(LEAST_PEAK)]
         rows.sort(key=lambda row: (-int(row[1].max()), row[0]))
         weights = np.array(lane.weights, np.uint8)

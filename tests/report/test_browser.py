@@ -43,6 +43,7 @@ def run(run_of: MakeRun, clip: MakeClip) -> Path:
 
 def at_share(page: Any, share: float) -> tuple[float, float]:
     """Where on the screen a share of the timeline is."""
+    page.locator("[data-hue=heard] .lane").first.scroll_into_view_if_needed()
     lane = page.locator(".ruler .lane").bounding_box()
     heard = page.locator("[data-hue=heard] .lane").first.bounding_box()
     return lane["x"] + share * lane["width"], heard["y"] + 5
@@ -166,7 +167,7 @@ def test_names_and_labels_are_text(run_of: MakeRun, tab: OpenTab) -> None:
     assert page.locator(".sources a").first.inner_text() == name
     page.locator(".sources a").first.click()
     assert page.locator("h1:visible").inner_text() == name
-    assert page.locator(".chip", has_text=EVIL_LABEL).count() == 1
+    assert page.locator(".chip:visible", has_text=EVIL_LABEL).count() == 1
     assert page.locator("img").count() == 0
     assert "was not found as" in page.locator(".player .note").inner_text()
 
@@ -206,7 +207,7 @@ def _luminance(rgb: list[int]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_it_fits_a_phone(run: Path, run_of: MakeRun, tab: OpenTab, tmp_path: Path) -> None:
+def test_it_fits_a_phone(run: Path, tab: OpenTab) -> None:
     page = tab(write_report(run).path, viewport=PHONE, has_touch=True).page
     assert overflow(page) <= 0
     assert page.locator("video").bounding_box()["width"] >= 340
@@ -239,7 +240,7 @@ def test_a_live_source_shows_outages_by_the_clock(run_of: MakeRun, tab: OpenTab)
     assert "It was live" in page.locator(".player .note").inner_text()
 
 
-def test_a_file_that_has_gone_is_told_and_another_can_be_chosen(run: Path, tab: OpenTab, clip: MakeClip) -> None:
+def test_a_file_that_has_gone_is_told_and_another_can_be_chosen(run: Path, tab: OpenTab) -> None:
     path = write_report(run).path
     moved = media_path(run).rename(media_path(run).with_name("moved.mp4"))
     opened = tab(path)
