@@ -4,7 +4,7 @@ What comes from media, its name, labels, words, reasons, is escaped by the templ
 put in as text by the scripts. Should anything get past that, the page's own policy stops it: only scripts and styles
 whose hashes it names are run, and no address but a file's can be loaded.
 
-The timeline is drawn by a script of our own, about 20 kB, since it is what shows outages, damage, pictures and sound
+The timeline is drawn by a script of our own, under 20 kB, since it is what shows outages, damage, pictures and sound
 on one axis and moves with the player; a library of charts would add megabytes to each page and do a part of that.
 """
 

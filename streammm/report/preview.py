@@ -140,7 +140,7 @@ def _in_order(pictures: Mapping[int, Pictures], count: int) -> Pictures:
 
 def _trimmed(pictures: Pictures) -> Pictures:
     """Without the border that is black in all of them."""
-    bright: npt.NDArray[np.bool_] = np.asarray(pictures.max(axis=(0, 3)) > _BORDER)
+    bright: npt.NDArray[np.bool_] = np.asarray(pictures.max(axis=(0, 3), initial=0) > _BORDER)
     if not bright.any():
         return pictures
     rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))

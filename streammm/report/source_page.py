@@ -10,7 +10,7 @@ from typing import Any
 
 from streammm.journal import Journal, JournalError, SourceState
 from streammm.report.happenings import committed, derived, listed
-from streammm.report.preview import Preview
+from streammm.report.preview import Preview, link
 from streammm.report.timeline import Timeline, TimelineBuilder
 from streammm.rows import row_from_json
 from streammm.types import Classification
@@ -95,11 +95,11 @@ def read_source(journal: Journal, state: SourceState) -> SourcePage:
     return SourcePage(state, builder.finish(), shown, len(events) - len(shown), how)
 
 
-def media_of(page: SourcePage, path: Path | None, src: str) -> dict[str, Any]:
-    """What a page plays: the file, if it was found."""
+def media_of(page: SourcePage, path: Path | None, file: Path) -> dict[str, Any]:
+    """What a page, to be written to a file, plays: the source's file, if it was found."""
     kind = "audio" if page.timeline.tracks["seen"].is_empty else "video"
     if path is not None:
-        return {"src": src, "kind": kind}
+        return {"src": link(path, file), "kind": kind}
     if page.timeline.wall_seconds is not None:
         return {"why": "It was live: there is nothing to play. ", "kind": kind}
     return {"why": f"The file was not found as {page.name}; --media names the folder that it lies in. ", "kind": kind}

@@ -20,7 +20,7 @@ from streammm.journal import DONE, QUARANTINED, TODO
 from streammm.media.options import Limits
 from streammm.media.process import ProcessPool
 from streammm.report.page import render
-from streammm.report.preview import Preview, find_media, link, preview
+from streammm.report.preview import Preview, find_media, preview
 from streammm.report.run_facts import facts_of
 from streammm.report.source_page import SourcePage, media_of, read_source
 from streammm.run_directory import is_held, journal_of
@@ -94,6 +94,33 @@ class _Previews:
             return page, path, None
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which file shows what."""
+
+    index: Path
+    is_divided: bool
+
+    @classmethod
+    def of(cls, run_directory: Path, out: Path | None, num_sources: int) -> _Layout:
+        out = run_directory / "report.html" if out is None else out
+        is_file = out.suffix.lower() in (".html", ".htm")
+        return cls(out if is_file else out / "index.html", not is_file or num_sources > MAX_SOURCES_A_FILE)
+
+    @property
+    def folder(self) -> Path:
+        """Where pages of single sources lie."""
+        return self.index.with_name(self.index.stem + "_sources")
+
+    def page(self, number: int) -> Path:
+        """The file in which a source is shown."""
+        return self.folder / f"{number:05}.html" if self.is_divided else self.index
+
+    def address(self, number: int) -> str:
+        """The address of a source, seen from the index."""
+        return f"{self.folder.name}/{number:05}.html" if self.is_divided else f"#source-{number}"
+
+
 def write_report(
     run_directory: Path,
     out: Path | None = None,
@@ -116,51 +143,39 @@ def write_report(
         StreammmError: the report cannot be written.
     """
     config, journal = journal_of(run_directory)
-    index = _index_file(run_directory, out)
+    where, name = str(run_directory), run_directory.resolve().name
+    listed: list[dict[str, Any]] = []
+    inside: dict[str, Any] = {}
+    num_bytes = 0
     with closing(journal), _Previews(config, media, previews) as shows:
-        facts = facts_of(journal, is_held(run_directory))
         states = (state for state in journal.sources((TODO, DONE, QUARANTINED)) if state.counted.num_segments)
         chosen = list(islice(states, MAX_SOURCES))
         num_left_out = sum(1 for _ in states)
+        layout = _Layout.of(run_directory, out, len(chosen))
         pages = (read_source(journal, state) for state in chosen)
-        where = str(run_directory)
-        name = run_directory.resolve().name
-        is_divided = len(chosen) > MAX_SOURCES_A_FILE or index.name == "index.html"
-        folder = index.with_name(index.stem + "_sources")
-        place = folder / "any.html" if is_divided else index
-        listed: list[dict[str, Any]] = []
-        inside: dict[str, Any] = {}
-        num_bytes = 0
         for number, (page, path, shown) in enumerate(shows.beside(pages), 1):
-            found = page.to_json(media_of(page, path, "" if path is None else link(path, place)), shown)
-            if is_divided:
-                file = folder / f"{number:05}.html"
-                back = f"../{index.name}"
-                num_bytes += _write(file, render(page.name, where, {f"source-{number}": found}, index=back))
-                listed.append(page.entry(f"{folder.name}/{file.name}"))
+            file = layout.page(number)
+            found = {f"source-{number}": page.to_json(media_of(page, path, file), shown)}
+            listed.append(page.entry(layout.address(number)))
+            if layout.is_divided:
+                num_bytes += _write(file, render(page.name, where, found, index=f"../{layout.index.name}"))
             else:
-                inside[f"source-{number}"] = found
-                listed.append(page.entry(f"#source-{number}"))
+                inside |= found
             on_source(number, len(chosen))
-        text = render(name, where, inside, facts=facts, sources=listed, num_left_out=num_left_out)
-        num_bytes += _write(index, text)
-    if is_divided:
-        _forget_later(folder, len(chosen))
+        facts = facts_of(journal, is_held(run_directory))
+    text = render(name, where, inside, facts=facts, sources=listed, num_left_out=num_left_out)
+    num_bytes += _write(layout.index, text)
+    if layout.is_divided:
+        _forget_later(layout.folder, len(chosen))
     return Written(
-        index,
-        1 + is_divided * len(chosen),
+        layout.index,
+        1 + layout.is_divided * len(chosen),
         num_bytes,
         len(chosen),
         num_left_out,
         shows.without_media,
         tuple(shows.unreadable),
     )
-
-
-def _index_file(run_directory: Path, out: Path | None) -> Path:
-    if out is None:
-        return run_directory / "report.html"
-    return out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
 
 
 def _write(path: Path, text: str) -> int:
