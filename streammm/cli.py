@@ -1,4 +1,4 @@
-"""The command line: `streammm run`, `status`, `report`, `plan`, `probe`, `train`, `evaluate`, `models`, `config`."""
+"""The command line: `streammm run`, `status`, `plan`, `probe`, `train`, `evaluate`, `models`, `config`."""
 
 from __future__ import annotations
 
