@@ -25,10 +25,17 @@ _err = Console(stderr=True)
 Labels = Annotated[
     Path,
     typer.Argument(
-        metavar="LABELS", help="CSV, TSV, ActivityNet, AVE, AudioSet, sed_eval, ELAN, VIA or Label Studio; or a folder."
+        metavar="LABELS",
+        help="CSV, TSV, ActivityNet, AVE, AudioSet, sed_eval, ELAN, VIA or Label Studio; or a folder of these, or one "
+        "with a folder of media for each label.",
     ),
 ]
-Media = Annotated[Path, typer.Option("--media", metavar="DIR", help="Folder below which the labelled files lie.")]
+Media = Annotated[
+    Path | None,
+    typer.Option(
+        "--media", metavar="DIR", help="Folder below which the labelled files lie; by default that of the labels."
+    ),
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as training.memory=gru.")
@@ -46,8 +53,8 @@ Columns = Annotated[
 
 def train(
     labels: Labels,
-    media: Media,
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Directory of the model that is made.")],
+    media: Media = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     columns: Columns = None,
@@ -59,7 +66,7 @@ def train(
     from streammm.training.train import train_model
 
     config = load(config_file, settings or ())
-    annotations = read_annotations(labels, media, layers=columns or ())
+    annotations = read_annotations(labels, media or _folder_of(labels), layers=columns or ())
     _tell(annotations.notes)
     features, digests = _features(list(annotations.by_source()), training_inputs(config), ray)
     weights = {m: weights_of(config, m) for m in used_modalities(config)}
@@ -82,7 +89,7 @@ def train(
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Directory of a model that streammm train made.")],
     labels: Labels,
-    media: Media,
+    media: Media = None,
     columns: Columns = None,
     split: Annotated[
         str | None, typer.Option(help="Only sources of this part, such as test or a fold's number.")
@@ -104,7 +111,7 @@ def evaluate(
     config = load(model=str(model))
     trained = load_model(model)
     card = trained.card
-    annotations = read_annotations(labels, media, layers=columns or ())
+    annotations = read_annotations(labels, media or _folder_of(labels), layers=columns or ())
     _tell(annotations.notes)
     by_source = annotations.by_source()
     if split is not None:
@@ -126,6 +133,10 @@ def evaluate(
     _show(report, 10)
     if out is not None:
         _out.print(f"\nall of it is in {out / PAGE_FILE}", highlight=False, soft_wrap=True)
+
+
+def _folder_of(labels: Path) -> Path:
+    return labels if labels.is_dir() else labels.parent
 
 
 def _features(
