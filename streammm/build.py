@@ -102,19 +102,16 @@ def tuned_encoders(config: Config) -> dict[Modality, NetEncoder]:
     """
     if not config.training.fine_tune:
         return {}
-    from streammm.encoders.net import NetEncoder
+    from streammm.encoders.tuned import tunable
 
     found: dict[Modality, NetEncoder] = {}
     for modality in config.training.fine_tune:
         name = getattr(config.encoders, modality)
         if modality not in used_modalities(config):
             raise ConfigError(f"training.fine_tune: {modality} has no weight in fusion.weights")
-        encoder = _found(config, modality)
-        if not isinstance(encoder, NetEncoder):
-            raise ConfigError(
-                f"training.fine_tune: {name} is not trained further; timm:..., torchvision:..., torchaudio:... and "
-                f"hf:... are: name one as encoders.{modality}"
-            )
+        encoder = tunable(_found(config, modality))
+        if encoder is None:
+            raise ConfigError(f"training.fine_tune: {name} (encoders.{modality}) is no published net to train further")
         found[modality] = encoder
     return found
 

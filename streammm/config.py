@@ -232,7 +232,7 @@ class TrainingConfig(_Section):
     learning_rate: Positive | None = Field(None, description="Default: 0.001 to 0.01, by the number of segments.")
     fine_tune: tuple[Modality, ...] = Field(
         (),
-        description="Modalities whose encoders, published ones such as timm:resnet50, are trained further: slow "
+        description="Modalities whose encoders, such as efficientnet_lite0 or timm:resnet50, are trained further: slow "
         "without a GPU.",
     )
     fine_tune_learning_rate: Positive = Field(0.0001, description="Of the encoders that are trained further.")

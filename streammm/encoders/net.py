@@ -301,6 +301,18 @@ class WithFeatures(nn.Module):
         return features, logits.float().softmax(-1) if self.activation == "softmax" else logits.float().sigmoid()
 
 
+class LastOutput(nn.Module):
+    """A net for what it gives last: the features of a classifier that gives its scores first."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor | tuple[Tensor, ...] = self.net(x)
+        return outputs[-1] if isinstance(outputs, tuple) else outputs
+
+
 def last_layer(net: nn.Module) -> tuple[str, nn.Module]:
     """The name of the last linear layer or convolution of a net, in the order of its definition, and the layer."""
     kinds = (nn.Linear, nn.Conv2d, nn.Conv3d)

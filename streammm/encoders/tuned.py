@@ -11,7 +11,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from streammm.encoders import find
+from streammm.encoders import BUILT_IN, Encoder, find
 from streammm.encoders.checkpoint import first_line
 from streammm.encoders.families import FAMILIES
 from streammm.encoders.net import NetEncoder
@@ -35,14 +35,21 @@ def make(rest: str, modality: Modality, placement: Placement) -> NetEncoder:
         prefix = name.partition(":")[0]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} needs {beside.name} beside it, as it was saved: {first_line(error)}") from error
-    if prefix not in FAMILIES or prefix == _FAMILY:
-        raise ConfigError(f"{beside} names {name!r}, which is no encoder that can be tuned")
-    encoder = find(name, modality, **asdict(placement))
-    if not isinstance(encoder, NetEncoder):
+    is_known = name in BUILT_IN or (prefix in FAMILIES and prefix != _FAMILY)
+    encoder = tunable(find(name, modality, **asdict(placement))) if is_known else None
+    if encoder is None:
         raise ConfigError(f"{beside} names {name!r}, which is no encoder that can be tuned")
     encoder.tune(path)
     encoder.name = f"{_FAMILY}:{rest}"
     return encoder
+
+
+def tunable(encoder: Encoder) -> NetEncoder | None:
+    """An encoder as one that can be trained further; None for those that cannot."""
+    if isinstance(encoder, NetEncoder):
+        return encoder
+    made: NetEncoder | None = encoder.tunable() if hasattr(encoder, "tunable") else None
+    return made
 
 
 def save_tuned(encoder: NetEncoder, path: Path) -> str:

@@ -190,8 +190,12 @@ def test_own_labels_from_clips_to_a_run(tmp_path: Path, streammm, monkeypatch: p
     assert done.returncode == 0, done.stderr
     assert "gone.mp4" in done.stderr
     assert "accuracy" in done.stdout
+    files = sorted((tmp_path / "cache" / "features").rglob("*.safetensors"))
+    assert len(files) == 8
+    when = [file.stat().st_mtime_ns for file in files]
     again = streammm("train", *arguments, "--set", "training.memory=ema")
-    assert "media seconds" not in again.stderr  # nothing is decoded again
+    assert again.returncode == 0, again.stderr
+    assert [file.stat().st_mtime_ns for file in files] == when  # nothing is decoded again
     write_clip(tmp_path / "new.mp4", 7.0, loudness=0.6, grey=30)
     ran = streammm("run", "new.mp4", "--model", "model", "--out", "rows.jsonl")
     assert ran.returncode == 0, ran.stderr
