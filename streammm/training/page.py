@@ -55,9 +55,10 @@ def judged(report: Mapping[str, Any]) -> str:
     """What was judged, in words."""
     whole, segments = report["num_whole_sources"], report["num_segments"]
     part = f", the {report['judged_on']} part" if "judged_on" in report else ""
-    counted = [f"{segments} segments"] if segments or not whole else []
-    counted += [f"{whole} sources as a whole"] if whole else []
-    return f"{' and '.join(counted)}, of {report['num_sources']} sources{part}"
+    if not segments and whole:
+        return f"{whole} sources as a whole{part}"
+    also = f" and {whole} sources as a whole" if whole else ""
+    return f"{segments} segments{also}, of {report['num_sources']} sources{part}"
 
 
 def figure_text(found: Mapping[str, float | None]) -> tuple[str, str]:

@@ -35,8 +35,8 @@ class TunedTower(nn.Module):
     """A published net, and what brings raw content into the shape that it takes.
 
     Shape:
-        - content: float32 [B, T, D], each row filled up with NaN, see `encoders.content`
-        - output: float32 [B, T, E]
+        - content: float32 [..., D], each row filled up with NaN, see `encoders.content`
+        - output: float32 [..., E]
 
     Args:
         encoder: whose net is trained.
@@ -55,7 +55,7 @@ class TunedTower(nn.Module):
         return self
 
     def forward(self, content: Tensor) -> Tensor:
-        rows = content.flatten(0, 1).numpy()
+        rows = content.flatten(0, -2).numpy()
         items = [self._items(row) for row in rows]
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for n, item in enumerate(items):
@@ -68,7 +68,7 @@ class TunedTower(nn.Module):
                 for first in range(0, len(places), at_once)
             ]
         order = torch.tensor([n for places in by_shape.values() for n in places]).argsort()
-        return torch.cat(parts)[order].reshape(*content.shape[:2], self.dim)
+        return torch.cat(parts)[order].reshape(*content.shape[:-1], self.dim)
 
     def save(self, folder: Path, modality: Modality) -> str:
         """Writes the net beside a model; returns the name of the encoder that it is then."""
