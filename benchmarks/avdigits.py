@@ -93,7 +93,7 @@ def train(
 
 def figures(found: Trained) -> list[float]:
     """Accuracy with everything, with the picture alone and with the sound alone."""
-    alone = found.report["by_modality"]
+    alone = {case: judged["value"] for case, judged in found.report["by_modality"].items()}
     return [found.report["figures"]["accuracy"]["value"], alone["only video"], alone["only audio"]]
 
 

@@ -99,7 +99,7 @@ def _make(name: str, modality: Modality, train: Sequence[Example]) -> Tower:
     if kind == "SmallSoundNet":
         return Tower(SmallSoundNet(), _sounds, _other_sounds, name, {})
     if kind == "FoundingRnn":
-        texts = [_text(row) for e in train for row in e.features.vectors.get("text", np.zeros((0, 0), np.float32))]
+        texts = [_text(row) for e in train for row in e.features.vectors.get("text", np.zeros((0, 0), np.float32))[:]]
         words = Words.of(texts, least_count=1)
         net = FoundingRnn(len(words))
         return Tower(net, lambda x: _numbers(x, words), lambda x: x, name, {"words": words.to_json()})
