@@ -27,11 +27,20 @@ class FusionNet(nn.Module):
 
     def forward(self, batch: Batch, present: Tensor) -> Logits:
         """The logits of a batch, of which only the modalities are looked at that are ``present``, bool [B, T, M]."""
-        inputs = {m: self.towers[m](x) if m in self.towers else x for m, x in batch.inputs.items()}
+        inputs = {m: self._enter(m, x, present[..., MODALITIES.index(m)]) for m, x in batch.inputs.items()}
         found: tuple[Logits, object] = self.network(
             inputs, present, batch.start_seconds, batch.end_seconds, lengths=batch.lengths
         )
         return found[0]
+
+    def _enter(self, modality: Modality, content: Tensor, is_present: Tensor) -> Tensor:
+        """What the network takes of a modality; a tower is only given what is present."""
+        if modality not in self.towers:
+            return content
+        if not is_present.any():
+            return torch.zeros(*is_present.shape, self.network.dims[modality])
+        vectors: Tensor = self.towers[modality](content[is_present])
+        return vectors.new_zeros(*is_present.shape, vectors.shape[-1]).masked_scatter(is_present[..., None], vectors)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -53,7 +53,7 @@ def test_a_trained_net_gives_as_an_encoder_what_it_gave_in_training(
     tower = towers[modality].eval()
     width = train[0].features.vectors[modality].shape[1]
     with torch.no_grad():
-        wanted = tower(collate(train, {modality: width + 5}).inputs[modality])[0]
+        wanted = tower(collate(train, {modality: width + 5}).inputs[modality][0])
     assert wanted.shape == (3, tower.dim)
     encoder = find(
         tower.save(tmp_path, modality).replace(":", f":{tmp_path}/"), modality, runtime="torch", device="cpu"
