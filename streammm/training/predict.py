@@ -27,14 +27,20 @@ class FusionNet(nn.Module):
 
     def forward(self, batch: Batch, present: Tensor) -> Logits:
         """The logits of a batch, of which only the modalities are looked at that are ``present``, bool [B, T, M]."""
-        inputs = {m: self._enter(m, x, present[..., MODALITIES.index(m)]) for m, x in batch.inputs.items()}
+        return self.fuse(self.enter(batch, present), batch, present)
+
+    def enter(self, batch: Batch, present: Tensor) -> dict[Modality, Tensor]:
+        """What the network takes of each modality; a tower is only given what is present."""
+        return {m: self._enter(m, x, present[..., MODALITIES.index(m)]) for m, x in batch.inputs.items()}
+
+    def fuse(self, inputs: Mapping[Modality, Tensor], batch: Batch, present: Tensor) -> Logits:
+        """The logits of what `enter` gave."""
         found: tuple[Logits, object] = self.network(
             inputs, present, batch.start_seconds, batch.end_seconds, lengths=batch.lengths
         )
         return found[0]
 
     def _enter(self, modality: Modality, content: Tensor, is_present: Tensor) -> Tensor:
-        """What the network takes of a modality; a tower is only given what is present."""
         if modality not in self.towers:
             return content
         if not is_present.any():
