@@ -21,14 +21,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
-from avdigits import figures, train
+from avdigits import NO_TEXT, figures, train
 from zero_shot import Encoders, drone_av, fuse
 
 from streammm.config import load
 from streammm.training.annotations import Annotation, Annotations
 from streammm.types import Modality
 
-NO_TEXT = "fusion.weights={text: 0}"
 Row = dict[str, str]
 
 

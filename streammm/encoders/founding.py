@@ -28,7 +28,7 @@ from streammm.types import Modality
 STOP_WORDS = frozenset(
     (
         "a about after all also an and any are as at be because been but by can could did do does for from had has "
-        "have he her his how i if in into is it its just me more my no not of on one or our out she so some than that "
+        "have he her his how i if in into is it its just me more my no not of on or our out she so some than that "
         "the their them then there these they this to up was we were what when which who will with would you your"
     ).split()
 )
