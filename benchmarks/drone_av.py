@@ -52,7 +52,7 @@ def folds(rows: Sequence[Row], num_folds: int, seed: int) -> list[int]:
 def cross_validated(rows: Sequence[Row], folder: Path, num_folds: int, seed: int) -> dict[str, float]:
     """The accuracy of each line of the table, over all clips."""
     labels = tuple(sorted({row["label"] for row in rows}))
-    config = load(settings=[NO_TEXT, f"training.seed={seed}"])
+    config = load(settings=[NO_TEXT, "training.memory=none", f"training.seed={seed}"])
     fold = folds(rows, num_folds, seed)
     right: Counter[str] = Counter()
     for kept_back in range(num_folds):
