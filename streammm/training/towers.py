@@ -21,6 +21,9 @@ from streammm.training.dataset import Example
 from streammm.training.vary import other_pictures, other_sounds, other_words
 from streammm.types import Modality
 
+_MOST_ROWS = 256
+"""So many segments go through a net at once, which bounds the memory that takes."""
+
 
 class Tower(nn.Module):
     """A net and what brings raw content into the shape that it takes.
@@ -64,10 +67,10 @@ class Tower(nn.Module):
         parts: list[Tensor] = []
         places: list[Tensor] = []
         for length in torch.unique(lengths).tolist():
-            place = (lengths == length).nonzero()[:, 0]
-            items = self._items(rows[place, : max(1, length)].nan_to_num())
-            parts.append(self.net(self._vary(items) if self.training else items))
-            places.append(place)
+            for place in (lengths == length).nonzero()[:, 0].split(_MOST_ROWS):
+                items = self._items(rows[place, : max(1, length)].nan_to_num())
+                parts.append(self.net(self._vary(items) if self.training else items))
+                places.append(place)
         order = torch.cat(places).argsort()
         return torch.cat(parts)[order]
 
