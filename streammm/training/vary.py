@@ -94,7 +94,9 @@ def _hidden_band(waveforms: Tensor) -> Tensor:
     mels = mels / mels[-1]
     width = _HIDDEN_MELS * torch.rand(size, 1)
     first = (1 - width) * torch.rand(size, 1)
-    return torch.fft.irfft(spectrum.masked_fill((mels >= first) & (mels < first + width), 0.0), length)
+    left = spectrum.masked_fill((mels >= first) & (mels < first + width), 0.0)
+    varied: Tensor = torch.fft.irfft(left, length)
+    return varied
 
 
 def _between(size: int, most: float) -> Tensor:
