@@ -32,11 +32,26 @@ class FusionNet(nn.Module):
 
     def forward(self, batch: Batch, present: Tensor) -> Logits:
         """The logits of a batch, of which only the modalities are looked at that are ``present``, bool [B, T, M]."""
-        inputs = {m: self.towers[m](x) if m in self.towers else x for m, x in batch.inputs.items()}
+        return self.fuse(self.enter(batch, present), batch, present)
+
+    def enter(self, batch: Batch, present: Tensor) -> dict[Modality, Tensor]:
+        """What the network takes of each modality; a tower is only given what is present."""
+        return {m: self._enter(m, x, present[..., MODALITIES.index(m)]) for m, x in batch.inputs.items()}
+
+    def fuse(self, inputs: Mapping[Modality, Tensor], batch: Batch, present: Tensor) -> Logits:
+        """The logits of what `enter` gave."""
         found: tuple[Logits, object] = self.network(
             inputs, present, batch.start_seconds, batch.end_seconds, lengths=batch.lengths
         )
         return found[0]
+
+    def _enter(self, modality: Modality, content: Tensor, is_present: Tensor) -> Tensor:
+        if modality not in self.towers:
+            return content
+        if not is_present.any():
+            return torch.zeros(*is_present.shape, self.network.dims[modality])
+        vectors: Tensor = self.towers[modality](content[is_present])
+        return vectors.new_zeros(*is_present.shape, vectors.shape[-1]).masked_scatter(is_present[..., None], vectors)
 
 
 @torch.inference_mode()
