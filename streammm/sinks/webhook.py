@@ -68,7 +68,7 @@ class Webhook:
         self._run = ""
 
     def start(self, position: int, mark: Any, run: str) -> int:
-        self._client = httpx.Client(timeout=self._timeout_seconds, follow_redirects=False, trust_env=False)
+        self._client = httpx.Client(timeout=self._timeout_seconds, follow_redirects=False)
         self._run = run
         return position
 

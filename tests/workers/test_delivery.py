@@ -230,6 +230,41 @@ def test_what_is_refused_is_set_aside_and_can_be_offered_again(tmp_path: Path) -
     journal.close()
 
 
+def test_an_entry_of_which_it_makes_no_sense_is_set_aside_alone(tmp_path: Path) -> None:
+    """Also one that a file of rows cannot hold: the others are in it, each once."""
+    sink = outlet(f"csv:{tmp_path}/rows.csv")
+
+    async def main() -> None:
+        async with Delivering(sink) as at:
+            await at.journal.call("register", ["a.mp4"])
+            lease = await at.journal.call("lease", "a.mp4")
+            entries = [*rows(0, 4), Entry("a.mp4", 4, "row", '{"surprise": 1}'), *rows(5, 9)]
+            await at.journal.call("commit", "a.mp4", lease.epoch, entries, Cursor(9))
+            assert await at.end() == 0
+            assert list(at.delivery._refused) == [5]
+
+    asyncio.run(main())
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        assert [int(line["segment"]) for line in csv.DictReader(file)] == [0, 1, 2, 3, 5, 6, 7, 8]
+
+
+def test_nothing_is_waited_for_when_all_is_delivered() -> None:
+    sink = Fake()
+
+    async def main() -> None:
+        async with Delivering(sink) as at:
+            await at.commit(0, 5)
+            await at.until(lambda: at.delivery.position == 5)
+            sink.is_away = True
+            at.delivery._is_started = False
+            sink.start = lambda *_: (_ for _ in ()).throw(UnreachableError("gone"))  # type: ignore[method-assign]
+            started = time.monotonic()
+            assert await at.end(patience_seconds=1000.0) == 0
+            assert time.monotonic() - started < 60
+
+    asyncio.run(main())
+
+
 def test_fewer_than_a_batch_wait_for_more_but_not_at_the_end() -> None:
     sink = Fake()
     sink.linger_seconds = 1000.0

@@ -24,6 +24,9 @@ _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 30.0
 _TELL_SECONDS = 1.0
 
+_NONSENSE = (ValueError, TypeError, KeyError)
+"""What is raised by whoever reads an entry that does not have its form, before anything of it is written."""
+
 
 class Delivery:
     """One outlet's place in the journal.
@@ -80,6 +83,8 @@ class Delivery:
         self._is_refused_due = is_refused_too
         taken, deadline = self.position, time.monotonic() + patience_seconds
         while not await self._go_on(is_last=True):
+            if not (self._is_refused_due or await self._count_left()):
+                break
             now = time.monotonic()
             if self.position != taken:
                 taken, deadline = self.position, now + patience_seconds
@@ -90,7 +95,7 @@ class Delivery:
         with suppress(UnreachableError):
             await self._call("close")
         self._handle.close()
-        return int(await self._journal.call("count_after", self.position, self._outlet.kinds))
+        return await self._count_left()
 
     def state(self, last: int) -> dict[str, Any]:
         """How it stands, as plain JSON types; ``last`` is the position of the last entry that is known."""
@@ -102,6 +107,9 @@ class Delivery:
             "failures": self.num_failures,
             "error": self.error,
         }
+
+    async def _count_left(self) -> int:
+        return int(await self._journal.call("count_after", self.position, self._outlet.kinds))
 
     async def _go_on(self, is_last: bool) -> bool:
         """Delivers what there is, unless it has to be left alone; False if not all of it could be."""
@@ -133,7 +141,7 @@ class Delivery:
         entries, up_to = self._pending  # after a failure the same as before, by which a receiver may know it
         written = Written(self._mark)
         if entries:
-            written = await self._call("write", entries)
+            written = await self._write(entries, self._mark)
             self.num_delivered += len(entries) - len(written.refused)
             self._refused |= written.refused
             self.error, self._pause_seconds = "", 0.0
@@ -145,7 +153,7 @@ class Delivery:
         """Offers what was set aside once more."""
         after = 0
         while entries := await self._journal.call("read_refused", self.name, after, self._outlet.batch_entries):
-            written: Written = await self._call("write", entries)
+            written = await self._write(entries, self._mark)
             taken = [entry.position for entry in entries if entry.position not in written.refused]
             await self._journal.call("forget_refused", self.name, taken)
             await self._journal.call("advance", self.name, self.position, written.mark, written.refused)
@@ -166,12 +174,27 @@ class Delivery:
         # Where rows lie in memory, writers wait for what is full.
         return now - self._waiting_since >= self._outlet.linger_seconds or not await self._journal.call("may_go_on")
 
+    async def _write(self, entries: list[Entry], mark: Any) -> Written:
+        """Hands entries over; those that the outlet cannot make sense of are found and set aside."""
+        try:
+            written: Written = await self._call("write", entries)
+        except _NONSENSE as error:
+            if len(entries) == 1:
+                return Written(mark, {entries[0].position: f"it makes no sense of it: {type(error).__name__}: {error}"})
+            middle = len(entries) // 2
+            first = await self._write(entries[:middle], mark)
+            second = await self._write(entries[middle:], first.mark)
+            return Written(second.mark, {**first.refused, **second.refused})
+        return written
+
     async def _call(self, method: str, *args: Any) -> Any:
         try:
             return await self._handle.call(method, *args)
         except UnreachableError:
             raise
         except Exception as error:  # libraries raise whatever they do, and none of it may stop a run
+            if method == "write" and isinstance(error, _NONSENSE):
+                raise
             if isinstance(error, BrokenPipeError) and isinstance(self._outlet, StandardOutput):
                 raise  # whoever reads what we print has gone, as `| head` does
             raise UnreachableError(f"{type(error).__name__}: {error}") from error
