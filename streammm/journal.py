@@ -388,8 +388,9 @@ class Journal:
 
     def refused(self, sink: str) -> dict[int, str]:
         """What a sink would not take, by position, and why."""
+        query = select(_refused.c.position, _refused.c.reason).where(_refused.c.sink == sink)
         with self._begin() as connection:
-            return _pairs(connection, select(_refused.c.position, _refused.c.reason).where(_refused.c.sink == sink))
+            return {row.position: row.reason for row in connection.execute(query.order_by(_refused.c.position))}
 
     def read_refused(self, sink: str, after: int, limit: int) -> list[Entry]:
         """Entries that a sink would not take, in order."""
