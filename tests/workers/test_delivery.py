@@ -241,7 +241,9 @@ def test_an_entry_of_which_it_makes_no_sense_is_set_aside_alone(tmp_path: Path) 
             entries = [*rows(0, 4), Entry("a.mp4", 4, "row", '{"surprise": 1}'), *rows(5, 9)]
             await at.journal.call("commit", "a.mp4", lease.epoch, entries, Cursor(9))
             assert await at.end() == 0
-            assert list(at.delivery._refused) == [5]
+            state = at.delivery.state(9)
+            assert state["refused"] == 1
+            assert state["last_refusal"].startswith("it makes no sense of it: KeyError")
 
     asyncio.run(main())
     with (tmp_path / "rows.csv").open(newline="") as file:

@@ -42,7 +42,8 @@ class Delivery:
         self.num_delivered = 0
         self.num_failures = 0
         self.error = ""
-        self._refused: dict[int, str] = {}
+        self.num_refused = 0
+        self.last_refusal = ""
         self._outlet = outlet
         self._handle: Handle = ThreadHandle("sink", lambda: outlet)
         self._journal = journal
@@ -59,7 +60,7 @@ class Delivery:
         """Finds out where it was."""
         self._run = await self._journal.call("run_id")
         self.position, self._mark = await self._journal.call("sink", self.name)
-        self._refused = await self._journal.call("refused", self.name)
+        self.num_refused, self.last_refusal = await self._journal.call("refused", self.name)
 
     async def keep_delivering(self, is_over: asyncio.Event) -> None:
         """Delivers what comes until it is over."""
@@ -102,8 +103,8 @@ class Delivery:
         return {
             "behind": max(0, last - self.position),
             "delivered": self.num_delivered,
-            "refused": len(self._refused),
-            "last_refusal": next(reversed(self._refused.values()), ""),
+            "refused": self.num_refused,
+            "last_refusal": self.last_refusal,
             "failures": self.num_failures,
             "error": self.error,
         }
@@ -129,6 +130,7 @@ class Delivery:
         except UnreachableError as error:
             await self._leave_alone(error)
             return False
+        self.error = ""
         return True
 
     async def _take(self, is_last: bool) -> bool:
@@ -143,8 +145,8 @@ class Delivery:
         if entries:
             written = await self._write(entries, self._mark)
             self.num_delivered += len(entries) - len(written.refused)
-            self._refused |= written.refused
-            self.error, self._pause_seconds = "", 0.0
+            self._note_refusals(written)
+            self._pause_seconds = 0.0
         await self._journal.call("advance", self.name, up_to, written.mark, written.refused)
         self.position, self._mark, self._pending, self._waiting_since = up_to, written.mark, None, None
         return True
@@ -158,9 +160,13 @@ class Delivery:
             await self._journal.call("forget_refused", self.name, taken)
             await self._journal.call("advance", self.name, self.position, written.mark, written.refused)
             self._mark, after = written.mark, entries[-1].position
-            for position in taken:
-                self._refused.pop(position, None)
+            self.num_refused -= len(entries)
+            self._note_refusals(written)
             self.num_delivered += len(taken)
+
+    def _note_refusals(self, written: Written) -> None:
+        self.num_refused += len(written.refused)
+        self.last_refusal = next(reversed(written.refused.values()), self.last_refusal)
 
     async def _is_due(self, is_last: bool) -> bool:
         """Whether there is enough, or it has waited long enough."""
