@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateSchema
 
 from streammm.errors import ConfigError, SourceError, StreammmError
-from streammm.types import SourceReport
+from streammm.types import SCHEMA_VERSION, SourceReport
 
 FORMAT = 1
 """Of the tables; a journal of another format is not touched."""
@@ -89,6 +90,13 @@ _sinks = Table(
     Column("name", String, primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("mark", String, nullable=False),
+)
+_refused = Table(
+    "refused",
+    _tables,
+    Column("sink", String, primary_key=True),
+    Column("position", _Key, primary_key=True, autoincrement=False),
+    Column("reason", String, nullable=False),
 )
 
 
@@ -149,9 +157,25 @@ class Entry:
     position: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one source has made: entries of segments, and the cursor after them. ``is_done`` if there is no more."""
+
+    name: str
+    epoch: int
+    entries: Sequence[Entry]
+    cursor: Cursor
+    is_done: bool = False
+
+
 def quarantine_entry(error: SourceError, segment: int | None = None) -> Entry:
     """The entry for a source, or one segment of it, that was given up."""
-    fields: dict[str, str | int] = {"source": error.source, "reason": error.reason, "detail": error.detail}
+    fields: dict[str, str | int] = {
+        "schema": SCHEMA_VERSION,
+        "source": error.source,
+        "reason": error.reason,
+        "detail": error.detail,
+    }
     if segment is not None:
         fields |= {"segment": segment}
     return Entry(error.source, segment, "quarantine", json.dumps(fields, ensure_ascii=False))
@@ -262,32 +286,43 @@ class Journal:
     def commit(
         self, name: str, epoch: int, entries: Sequence[Entry], cursor: Cursor, is_done: bool = False
     ) -> bool | None:
-        """Takes the entries of segments and the cursor after them, all or nothing; a repetition adds nothing.
+        """Takes one commit; see `commit_all`."""
+        return self.commit_all([Commit(name, epoch, entries, cursor, is_done)])[0]
+
+    def commit_all(self, commits: Sequence[Commit]) -> list[bool | None]:
+        """Takes commits in one transaction, all or nothing; a repetition adds nothing.
 
         Returns:
-            None if the lease is out of date, and then nothing was taken; else whether the writer may go on at once,
-            or must wait for the sinks (see `may_go_on`).
+            For each: None if its lease is out of date, and then nothing of it was taken; else whether the writer may go
+            on at once, or must wait for the sinks (see `may_go_on`).
         """
         with self._begin() as connection:
             self._check_owner(connection)
-            found = connection.execute(
-                select(_sources.c.id, _sources.c.epoch, _sources.c.next_segment, _sources.c.status).where(
-                    _sources.c.name == name
-                )
-            ).one_or_none()
-            if found is None or found.epoch != epoch or cursor.next_segment < found.next_segment:
-                return None
-            if found.status == TODO:
-                values: dict[str, Any] = {
-                    key: getattr(cursor, key)
-                    for key in ("next_segment", "state", "media_seconds", "num_errors", "last_error", "num_restarts")
-                }
-                if is_done:
-                    values |= {"status": DONE, "state": None}
-                connection.execute(update(_sources).where(_sources.c.id == found.id).values(values))
-                new = [e for e in entries if e.segment is not None and e.segment >= found.next_segment]
-                self._add(connection, found.id, new)
-        return self.may_go_on()
+            taken = [self._take(connection, commit) for commit in commits]
+        may_go_on = self.may_go_on()
+        return [may_go_on if is_taken else None for is_taken in taken]
+
+    def _take(self, connection: Connection, commit: Commit) -> bool:
+        """Takes a commit; False if its lease is out of date."""
+        cursor = commit.cursor
+        found = connection.execute(
+            select(_sources.c.id, _sources.c.epoch, _sources.c.next_segment, _sources.c.status).where(
+                _sources.c.name == commit.name
+            )
+        ).one_or_none()
+        if found is None or found.epoch != commit.epoch or cursor.next_segment < found.next_segment:
+            return False
+        if found.status == TODO:
+            values: dict[str, Any] = {
+                key: getattr(cursor, key)
+                for key in ("next_segment", "state", "media_seconds", "num_errors", "last_error", "num_restarts")
+            }
+            if commit.is_done:
+                values |= {"status": DONE, "state": None}
+            connection.execute(update(_sources).where(_sources.c.id == found.id).values(values))
+            new = [e for e in commit.entries if e.segment is not None and e.segment >= found.next_segment]
+            self._add(connection, found.id, new)
+        return True
 
     def quarantine(self, error: SourceError) -> None:
         """Gives a source up; leases of it are out of date then. A second time changes nothing."""
@@ -316,16 +351,20 @@ class Journal:
         with self._begin() as connection:
             connection.execute(update(_sources).where(*left_out).values(status=TODO, reason=""))
 
-    def retry_quarantined(self) -> int:
-        """Puts sources that were given up back, from their cursors on; how many. Sinks must be built up anew."""
+    def retry_quarantined(self, rebuilt: Sequence[str] = ()) -> int:
+        """Puts sources that were given up back, from their cursors on; how many.
+
+        Args:
+            rebuilt: sinks that must be built up anew then, since they show what is given up now.
+        """
         with self._begin() as connection:
             given_up = select(_sources.c.id).where(_sources.c.status == QUARANTINED)
             connection.execute(delete(_entries).where(_entries.c.source.in_(given_up), _entries.c.segment.is_(None)))
             done = connection.execute(
                 update(_sources).where(_sources.c.status == QUARANTINED).values(status=TODO, reason="")
             )
-            connection.execute(delete(_sinks))
-        self._read_up_to = {}
+            connection.execute(delete(_sinks).where(_sinks.c.name.in_(rebuilt)))
+        self._read_up_to = {name: at for name, at in self._read_up_to.items() if name not in rebuilt}
         return int(done.rowcount)
 
     def sink(self, name: str) -> tuple[int, Any]:
@@ -354,15 +393,105 @@ class Journal:
                 query = query.where(_entries.c.kind == kind)
             return [Entry(*row) for row in connection.execute(query)]
 
-    def advance(self, sink: str, position: int, mark: Any) -> None:
-        """Moves a sink's cursor: it has written everything up to a position, and leaves a mark for its next start."""
+    def run_id(self) -> str:
+        """What tells this run from all others, for as long as its journal is not cleared."""
+        if (found := self.meta("run")) is None:
+            self.put_meta("run", found := secrets.token_hex(4))
+        return str(found)
+
+    def last_position(self) -> int:
+        """The position of the last entry; 0 if there is none."""
         with self._begin() as connection:
-            connection.execute(
-                update(_sinks).where(_sinks.c.name == sink).values(position=position, mark=json.dumps(mark))
-            )
-            self._read_up_to[sink] = position
-            if self._is_in_memory:
-                connection.execute(delete(_entries).where(_entries.c.position <= min(self._read_up_to.values())))
+            return connection.scalar(select(func.max(_entries.c.position))) or 0
+
+    def read_kinds(self, after: int, limit: int, kinds: Sequence[str]) -> tuple[list[Entry], int]:
+        """Entries of some kinds after a position; and up to where there are no others of these."""
+        with self._begin() as connection:
+            last = connection.scalar(select(func.max(_entries.c.position))) or 0
+            query = _reading().where(_entries.c.position > after, _entries.c.kind.in_(kinds))
+            found = [Entry(*row) for row in connection.execute(query.order_by(_entries.c.position).limit(limit))]
+        return found, found[-1].position if len(found) == limit else max(last, after)
+
+    def count_after(self, position: int, kinds: Sequence[str]) -> int:
+        """How many entries of some kinds there are after a position."""
+        waiting = (_entries.c.position > position, _entries.c.kind.in_(kinds))
+        with self._begin() as connection:
+            return connection.scalar(select(func.count()).select_from(_entries).where(*waiting)) or 0
+
+    def refused(self, sink: str) -> tuple[int, str]:
+        """How many entries a sink would not take, and why not the last of them."""
+        count = select(func.count()).where(_refused.c.sink == sink)
+        last = select(_refused.c.reason).where(_refused.c.sink == sink).order_by(_refused.c.position.desc()).limit(1)
+        with self._begin() as connection:
+            return connection.scalar(count) or 0, connection.scalar(last) or ""
+
+    def read_refused(self, sink: str, after: int, limit: int) -> list[Entry]:
+        """Entries that a sink would not take, in order."""
+        query = _reading().join(_refused, _refused.c.position == _entries.c.position)
+        query = query.where(_refused.c.sink == sink, _entries.c.position > after)
+        with self._begin() as connection:
+            return [Entry(*row) for row in connection.execute(query.order_by(_entries.c.position).limit(limit))]
+
+    def forget_refused(self, sink: str, positions: Sequence[int]) -> None:
+        """Notes that a sink has taken what it had refused."""
+        with self._begin() as connection:
+            for position in positions:
+                connection.execute(delete(_refused).where(_refused.c.sink == sink, _refused.c.position == position))
+
+    def advance(self, sink: str, position: int, mark: Any, refused: Mapping[int, str] | None = None) -> None:
+        """Moves a sink's cursor: it has written everything up to a position, and leaves a mark for its next start.
+
+        Args:
+            sink: its name.
+            position: of the last entry.
+            mark: of plain JSON types.
+            refused: by position, what it will not take and why; it is set aside, where entries are kept.
+        """
+        with self._begin() as connection:
+            for at, reason in ({} if self._is_in_memory else refused or {}).items():
+                connection.execute(delete(_refused).where(_refused.c.sink == sink, _refused.c.position == at))
+                connection.execute(insert(_refused).values(sink=sink, position=at, reason=reason))
+            self._move(connection, sink, position, mark)
+
+    def exchange(
+        self, written: Mapping[str, tuple[int, Any]], after: Mapping[str, int], limit: int = 1000
+    ) -> dict[str, list[Entry]]:
+        """Moves the cursors of sinks, and reads for sinks: all that has to be asked from time to time, at once.
+
+        Args:
+            written: by sink, the position up to which it has written everything, and the mark that it leaves there.
+            after: by sink, the position after which it wants entries.
+            limit: how many of them at most.
+
+        Returns:
+            The entries by sink; sinks that are equally far share a list.
+        """
+        if written:
+            with self._begin() as connection:
+                for sink, (position, mark) in written.items():
+                    self._move(connection, sink, position, mark)
+        lists = {position: self.read(position, limit) for position in set(after.values())}
+        return {sink: lists[position] for sink, position in after.items()}
+
+    def _move(self, connection: Connection, sink: str, position: int, mark: Any) -> None:
+        """Notes where a sink is; what lies in memory and every sink has had goes."""
+        values = {"position": position, "mark": json.dumps(mark)}
+        connection.execute(update(_sinks).where(_sinks.c.name == sink).values(values))
+        self._read_up_to[sink] = position
+        if self._is_in_memory:
+            connection.execute(delete(_entries).where(_entries.c.position <= min(self._read_up_to.values())))
+
+    def sinks(self) -> dict[str, dict[str, Any]]:
+        """Every sink that has a cursor, by name: how many entries it is behind, and how many it would not take."""
+        refused = select(_refused.c.sink, func.count()).group_by(_refused.c.sink)
+        with self._begin() as connection:
+            last = connection.scalar(select(func.max(_entries.c.position))) or 0
+            counts = _pairs(connection, refused)
+            positions = _pairs(connection, select(_sinks.c.name, _sinks.c.position))
+        return {
+            name: {"behind": max(0, last - position), "refused": counts.get(name, 0)}
+            for name, position in positions.items()
+        }
 
     def may_go_on(self) -> bool:
         """False where rows lie in memory and too many of them wait for the sinks; on disk any number may wait."""
@@ -497,6 +626,11 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
     seconds, which are then done again, and the sinks take back what they had of them."""
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _reading() -> Select[Any, Any]:
+    columns = (_sources.c.name, _entries.c.segment, _entries.c.kind, _entries.c.text, _entries.c.position)
+    return select(*columns).select_from(_entries).join(_sources, _sources.c.id == _entries.c.source)
 
 
 def _by_name(connection: Connection, names: Sequence[str], column: Column[Any]) -> dict[str, Any]:
