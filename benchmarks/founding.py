@@ -41,7 +41,7 @@ def main() -> None:
         subprocess.run([*program, *map(str, command)], check=True, stdout=subprocess.DEVNULL)
         minutes = (time.monotonic() - started) / 60
         report = json.loads((out / "metrics.json").read_text())
-    alone = report["by_modality"]
+    alone = {case: judged["value"] for case, judged in report["by_modality"].items()}
     print(f"{'text':10} {'both':>7} {'picture':>8} {'text':>7} {'clips':>6} {'minutes':>8}")
     print(
         f"{'heard' if arguments.heard else 'captions':10} {report['figures']['accuracy']['value']:7.4f} "

@@ -84,7 +84,7 @@ def _through(tower: nn.Module, features: Features, modality: Modality) -> npt.ND
     for first in range(0, len(features), stretch):
         there = present[first : first + stretch]
         rows = torch.from_numpy(content[first : first + stretch])[torch.from_numpy(there)]
-        made = tower(rows[None])[0].numpy() if len(rows) else None
+        made = tower(rows).numpy() if len(rows) else None
         parts.append((there, made))
     width = next(made.shape[1] for _, made in parts if made is not None)
     found = np.zeros((len(features), width), np.float32)

@@ -19,24 +19,19 @@ from torch.utils.checkpoint import checkpoint
 from streammm.encoders.content import segment_of
 from streammm.encoders.net import NetEncoder
 from streammm.encoders.tuned import save_tuned
+from streammm.training.vary import other_pictures, other_sounds
 from streammm.types import Modality
 
 _ITEMS_AT_ONCE = 8
 """Of how many pictures or sounds all that a net works out is held at once: the others' is worked out again."""
-
-_SHIFT_SHARE = 1 / 16
-_NOISE = 0.003
-_LOUDNESS = 0.5
-"""In training pictures are shifted by up to this share of their side, and sound is made up to so much louder or
-fainter, with some noise."""
 
 
 class TunedTower(nn.Module):
     """A published net, and what brings raw content into the shape that it takes.
 
     Shape:
-        - content: float32 [..., D], each row filled up with NaN, see `encoders.content`
-        - output: float32 [..., E]
+        - rows: float32 [N, D], raw content of a segment each, filled up with NaN, see `encoders.content`
+        - output: float32 [N, E]
 
     Args:
         encoder: whose net is trained.
@@ -54,9 +49,8 @@ class TunedTower(nn.Module):
         self.net.eval()
         return self
 
-    def forward(self, content: Tensor) -> Tensor:
-        rows = content.flatten(0, -2).numpy()
-        items = [self._items(row) for row in rows]
+    def forward(self, rows: Tensor) -> Tensor:
+        items = [self._items(row) for row in rows.numpy()]
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for n, item in enumerate(items):
             by_shape.setdefault(tuple(item.shape), []).append(n)
@@ -68,7 +62,7 @@ class TunedTower(nn.Module):
                 for first in range(0, len(places), at_once)
             ]
         order = torch.tensor([n for places in by_shape.values() for n in places]).argsort()
-        return torch.cat(parts)[order].reshape(*content.shape[:-1], self.dim)
+        return torch.cat(parts)[order]
 
     def save(self, folder: Path, modality: Modality) -> str:
         """Writes the net beside a model; returns the name of the encoder that it is then."""
@@ -76,14 +70,13 @@ class TunedTower(nn.Module):
 
     def _items(self, row: npt.NDArray[np.float32]) -> Tensor:
         """What the net looks at in a row of content, a little changed in training: [I, ...]."""
-        modality, picture = self.encoder.modality, self.encoder.picture
-        if not np.nan_to_num(row).any():  # filling, or absent: what comes out does not matter
-            return self.encoder.recipe.examples[0]
-        segment = segment_of(row, modality, picture)
+        modality = self.encoder.modality
+        segment = segment_of(row, modality, self.encoder.picture)
         if self.training and modality == "video":
-            segment = replace(segment, frames=_shifted(segment.frames))
+            frames = other_pictures(torch.from_numpy(segment.frames).float()[None])[0]
+            segment = replace(segment, frames=frames.round().byte().numpy())
         elif self.training and modality == "audio":
-            segment = replace(segment, waveform=_other_sound(segment.waveform))
+            segment = replace(segment, waveform=other_sounds(torch.from_numpy(segment.waveform)[None])[0].numpy())
         return self.encoder.items(segment)
 
     def _features(self, items: Sequence[Tensor]) -> Tensor:
@@ -96,17 +89,3 @@ class TunedTower(nn.Module):
 
     def _on_device(self, items: Tensor) -> Tensor:
         return items.to(next(self.net.parameters()).device)
-
-
-def _shifted(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """All frames moved by the same distance, their edges drawn out."""
-    most = round(_SHIFT_SHARE * frames.shape[1])
-    down, across = (int(n) for n in torch.randint(0, 2 * most + 1, (2,)))
-    padded = np.pad(frames, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
-    return np.ascontiguousarray(padded[:, down : down + frames.shape[1], across : across + frames.shape[2]])
-
-
-def _other_sound(waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    gain = 1 + _LOUDNESS * (2 * torch.rand(1) - 1)
-    noise = _NOISE * torch.rand(1) * torch.randn(len(waveform))
-    return (gain * torch.from_numpy(waveform) + noise).numpy()

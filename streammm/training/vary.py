@@ -1,6 +1,6 @@
-"""Raw content -> the same said differently: what nets that begin with nothing see of it in training.
+"""Raw content -> the same said differently: what nets that look at it see of it in training.
 
-Used by ``towers.py``. Each segment is varied in its own way, drawn anew each time.
+Used by ``towers.py`` and ``tuning.py``. Each segment is varied in its own way, drawn anew each time.
 """
 
 from __future__ import annotations

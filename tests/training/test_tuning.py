@@ -102,7 +102,7 @@ def test_tuning_learns_what_a_frozen_encoder_cannot_tell(colour_blind: Path, tmp
     tower = tuned.fitted.net.towers["video"]
     assert isinstance(tower, TunedTower)
     content = Content(content_name("video", encoder.picture), "video").encode([segment(frames)]).vectors
-    wanted = tower.eval()(torch.from_numpy(content)[None])[0].detach()
+    wanted = tower.eval()(torch.from_numpy(content)).detach()
     np.testing.assert_allclose(encoder.encode([segment(frames)]).vectors, wanted, atol=1e-5)
     base = make_encoder(configured(colour_blind), "video")
     assert isinstance(base, NetEncoder)
@@ -136,14 +136,14 @@ def test_vectors_of_a_batch_are_those_of_its_segments(colour_blind: Path) -> Non
     draw = np.random.default_rng(0)
     frames = [draw.integers(1, 256, (n, SIDE, SIDE, 3)).astype(np.uint8) for n in (4, 1, 11, 4)]
     content = Content(content_name("video", encoder.picture), "video").encode([*map(segment, frames)]).vectors
-    found = tower(torch.from_numpy(content)[None])[0].detach().numpy()
+    found = tower(torch.from_numpy(content)).detach().numpy()
     encoder.setup()
     np.testing.assert_allclose(found, encoder.encode([*map(segment, frames)]).vectors, atol=1e-5)
     # Trained, the memory of a long batch is that of a few pictures, and gradients are the same.
     gradients = []
     for rows in (content, content[::-1].copy()):
         tower.zero_grad()
-        tower(torch.from_numpy(rows)[None]).square().mean().backward()
+        tower(torch.from_numpy(rows)).square().mean().backward()
         gradients.append(tower.net.get_parameter("net.net.patch_embed.proj.weight").grad.clone())
     torch.testing.assert_close(*gradients)
 
@@ -195,7 +195,7 @@ def test_built_in_encoders_can_be_tuned(modality: Modality, tmp_path: Path) -> N
     wanted = encoder.encode([there]).vectors
     tower = TunedTower(tuned_encoders(config)[modality]).eval()
     extracted = make_encoder(training_inputs(config), modality).encode([there]).vectors
-    found = tower(torch.from_numpy(extracted)[None])[0]
+    found = tower(torch.from_numpy(extracted))
     np.testing.assert_allclose(found.detach(), wanted, atol=1e-5 * np.abs(wanted).max())
     found.square().mean().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in tower.parameters())
@@ -206,7 +206,7 @@ def test_built_in_encoders_can_be_tuned(modality: Modality, tmp_path: Path) -> N
     tuned = make_encoder(load(settings=[f"encoders.{modality}={name}", "runtime.device=cpu"]), modality)
     tuned.setup()
     again = tuned.encode([there]).vectors
-    np.testing.assert_allclose(again, tower(torch.from_numpy(extracted)[None])[0].detach(), atol=1e-5 * again.max())
+    np.testing.assert_allclose(again, tower(torch.from_numpy(extracted)).detach(), atol=1e-5 * again.max())
     assert np.abs(again - wanted).max() > 1e-3 * np.abs(wanted).max()
 
 
