@@ -169,7 +169,8 @@ def run(
             target = engine.Place(sinks=[Lines(sys.stdout)])
         elif not is_directory:
             _check_writable(place)
-            target = engine.Place(sinks=[Files(place, place.with_suffix(".quarantine.jsonl"), keeps_empty=False)])
+            beside = (place.with_suffix(f".{kind}.jsonl") for kind in ("quarantine", "events"))
+            target = engine.Place(sinks=[Files(place, *beside, keeps_empty=False)])
             where = f"; rows are in {place}"
         else:
             directory = RunDirectory(place, config, fresh)
@@ -239,7 +240,8 @@ def status(
         highlight=False,
     )
     _out.print(
-        f"{found['segments']} segments, {found['media_seconds']:.1f} s of media, {found['errors']} errors, "
+        f"{found['segments']} segments, {found['events']} events, {found['media_seconds']:.1f} s of media, "
+        f"{found['errors']} errors, "
         f"{found['restarts']} restarts, {found['quarantined_segments']} segments quarantined",
         highlight=False,
     )

@@ -20,7 +20,12 @@ MODEL_SETTINGS_FILE = "config.yaml"
 _BASE_WEIGHTS: dict[Modality, float] = {"video": 1.0, "audio": 1.0, "text": 0.5}
 
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
+
+DEFAULT_OPEN_SCORE = 0.4
+"""Labels of one modality share its score: two that are there at once have just under a half each."""
 
 
 class _Section(BaseModel):
@@ -206,6 +211,58 @@ class FusionConfig(_Section):
         return complete
 
 
+class LabelEventsConfig(_Section):
+    """What makes an event of one label; what is not set is as for all."""
+
+    open_score: Share | None = None
+    close_score: Share | None = None
+    min_seconds: NotNegative | None = None
+    merge_seconds: NotNegative | None = None
+
+    @model_validator(mode="after")
+    def _closes_below(self) -> Self:
+        _check_scores(self.open_score, self.close_score)
+        return self
+
+
+class EventsConfig(_Section):
+    """Events: when a label began, went on and ended, as rows of their own."""
+
+    enabled: bool = Field(True, description="Make events.")
+    open_score: Share | None = Field(
+        None,
+        description="Score from which a label is an event. Default: what its model or the label itself says, else "
+        f"{DEFAULT_OPEN_SCORE}.",
+    )
+    close_score: Share | None = Field(
+        None, description="Score below which it ends. Default: what its model says, else half of that which opens it."
+    )
+    min_seconds: NotNegative | None = Field(
+        None, description="Events shorter than this are none. Default: what the model says, else 0."
+    )
+    merge_seconds: NotNegative | None = Field(
+        None,
+        description="Events of a label with a pause of no more than this are one, which closes so much later. Default: "
+        "what the model says, else 2.",
+    )
+    gap_seconds: NotNegative = Field(
+        1.0, description="What is missing of a source for longer than this, as in an outage, counts as such a pause."
+    )
+    labels: dict[str, LabelEventsConfig] = Field(
+        {}, description="The same by label, such as {music: {open_score: 0.6, min_seconds: 4}}."
+    )
+
+    @model_validator(mode="after")
+    def _closes_below(self) -> Self:
+        _check_scores(self.open_score, self.close_score)
+        return self
+
+
+def _check_scores(open_score: float | None, close_score: float | None) -> None:
+    if open_score is not None and close_score is not None and close_score > open_score:
+        raise ValueError(f"close_score {close_score} must not exceed open_score {open_score}")
+
+
 class TrainingConfig(_Section):
     """How `streammm train` makes a model."""
 
@@ -318,6 +375,7 @@ class Config(_Section):
     runtime: RuntimeConfig = RuntimeConfig()
     speech: SpeechConfig = SpeechConfig()
     fusion: FusionConfig = FusionConfig()
+    events: EventsConfig = EventsConfig()
     training: TrainingConfig = TrainingConfig()
     output: OutputConfig = OutputConfig()
     engine: EngineConfig = EngineConfig()
@@ -348,18 +406,17 @@ class Config(_Section):
 def explained(section: BaseModel, indent: str = "") -> str:
     """A configuration as YAML with a comment above every key that says what it means."""
     lines = []
+    plain_values = section.model_dump(mode="json")
     for name, info in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             lines.append(f"\n{indent}# {type(value).__doc__}\n{indent}{name}:\n{explained(value, indent + '  ')}")
         else:
-            plain = yaml.safe_dump(_plain(value), default_flow_style=True, width=1000).removesuffix("...\n").strip()
+            plain = (
+                yaml.safe_dump(plain_values[name], default_flow_style=True, width=1000).removesuffix("...\n").strip()
+            )
             lines.append(f"{indent}# {info.description}\n{indent}{name}: {plain}\n")
     return "".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def seconds(value: float) -> Fraction:

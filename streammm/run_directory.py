@@ -20,6 +20,9 @@ from streammm.sinks.files import Files, set_aside
 
 JOURNAL_FILE = "journal.sqlite"
 
+_FILES = {"results": "results.jsonl", "events": "events.jsonl", "quarantine": "quarantine.jsonl"}
+"""What is written of the journal's entries."""
+
 
 def journal_url(path: Path, config: Config) -> tuple[str, str]:
     """Where the journal of a run directory is: a URL, and the schema in databases that have some."""
@@ -43,7 +46,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, config: Config, fresh: bool = False) -> None:
         self.path = path
-        self.results = path / "results.jsonl"
+        self.results = path / _FILES["results"]
         self.owner = secrets.token_hex(8)
         self.url, self.schema = journal_url(path, config)
         self._config = config
@@ -80,7 +83,7 @@ class RunDirectory:
         try:
             if not self.is_resumed:
                 journal.clear()
-                for name in ("results.jsonl", "quarantine.jsonl", "config.yaml"):
+                for name in (*_FILES.values(), "config.yaml"):
                     set_aside(self.path / name)
             journal.own()
             journal.put_meta("identity", self._identity)
@@ -92,8 +95,8 @@ class RunDirectory:
                 journal.put_meta("sources", list(sources))
             num_retried = 0
             if retry_quarantined and (num_retried := journal.retry_quarantined()):
-                (self.path / "quarantine.jsonl").unlink(missing_ok=True)
-                self.results.unlink(missing_ok=True)  # both are written anew from the journal
+                for name in _FILES.values():
+                    (self.path / name).unlink(missing_ok=True)  # written anew from the journal
         finally:
             journal.close()
         (self.path / "config.yaml").write_text(self._config.to_yaml(), encoding="utf-8")
@@ -101,7 +104,7 @@ class RunDirectory:
 
     def files(self) -> Files:
         """The sink that writes this directory's files."""
-        return Files(self.results, self.path / "quarantine.jsonl")
+        return Files(**{kind: self.path / name for kind, name in _FILES.items()})
 
     def close(self) -> None:
         """Lets others work in it."""

@@ -50,6 +50,7 @@ def families(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
         yield CounterMetricFamily(f"streammm_{name}", text, value=snapshot[key])
     for name, (key, text) in _GAUGES.items():
         yield GaugeMetricFamily(f"streammm_{name}", text, value=snapshot[key])
+    yield _labelled(CounterMetricFamily, "events", "Events that opened", "label", snapshot["events"])
     yield _labelled(CounterMetricFamily, "sources_quarantined", "Sources given up", "reason", snapshot["quarantined"])
     yield _labelled(
         GaugeMetricFamily, "sink_behind", "Entries a sink has yet to take", "sink", snapshot["sinks_behind"]
