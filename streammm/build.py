@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do
     from streammm.fusion.vocabulary import Vocabulary
 
 
+_OF_NO_ROW = ("journal", "deliver_seconds")
+"""Settings of output on which rows do not depend."""
+
+
 def used_modalities(config: Config) -> tuple[Modality, ...]:
     """The modalities that count: those whose weight is above 0, and that a trained model knows."""
     used = tuple(m for m in MODALITIES if config.fusion.weights[m] > 0)
@@ -219,7 +223,7 @@ def identity(config: Config) -> dict[str, Any]:
     if config.model is not None:
         found["model"] = model_digest(config)
     for section, values in sections.items():
-        found |= {f"{section}.{key}": value for key, value in values.items() if key != "journal"}
+        found |= {f"{section}.{key}": value for key, value in values.items() if key not in _OF_NO_ROW}
     found |= {f"decode.{key}": getattr(config.decode, key) for key in ("mode", "threads")}
     found["runtime.precision"] = config.runtime.precision
     for modality in MODALITIES:

@@ -311,6 +311,46 @@ class OutputConfig(_Section):
         description="Database that rows, cursors and fusion state are committed to, such as "
         "postgresql+psycopg://USER@HOST/NAME with the password in PGPASSWORD. Default: SQLite in the run directory.",
     )
+    deliver_seconds: Annotated[float, Field(ge=0)] = Field(
+        60.0,
+        description="How long, at the end of a run, a sink that cannot be reached is still tried; the rest is kept "
+        "for `streammm deliver`.",
+    )
+
+
+class SinkConfig(_Section):
+    """Where rows, events and what was given up are delivered, besides the run directory. Only ``to`` must be there."""
+
+    to: str = Field(
+        description="jsonl:PATH, csv:PATH, parquet:PATH or parquet:s3://..., webvtt:DIRECTORY, srt:DIRECTORY, "
+        "edl:DIRECTORY, sqlite:///PATH, postgresql://USER@HOST/NAME, kafka://HOST:9092/TOPIC, mqtt://HOST/TOPIC, "
+        "https://... or - for standard output. Credentials: write ${NAME}, it is taken from the environment."
+    )
+    name: str | None = Field(
+        None, min_length=1, description="By which a run that goes on knows it. Default: the address."
+    )
+    kinds: tuple[Literal["row", "event", "quarantine"], ...] | None = Field(
+        None, min_length=1, description="What it is told. Default: all; files of lines and standard output, rows."
+    )
+    partition_by: Literal["none", "date", "source"] | None = Field(
+        None, description="Of Parquet: directories by the day of a live source, or by source. Default: none."
+    )
+    frames_per_second: Positive | None = Field(None, description="Of EDL: of the timeline. Default: 25.")
+    timecode: str | None = Field(
+        None,
+        pattern=r"^\d\d:[0-5]\d:[0-5]\d:\d\d$",
+        description="Of EDL: with which the timeline begins. Default: 00:00:00:00.",
+    )
+    secret: str | None = Field(
+        None, description="Of webhooks: ${NAME} of what signs. Default: STREAMMM_WEBHOOK_SECRET, if it is set."
+    )
+    batch_entries: Count | None = Field(
+        None, description="Of Parquet and webhooks: the most entries of a part or a request. Default: 20000; 100."
+    )
+    linger_seconds: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Of Parquet and webhooks: how long fewer may wait. Default: 60; 1."
+    )
+    timeout_seconds: Positive | None = Field(None, description="Of servers: how long an answer may take. Default: 30.")
 
 
 class EngineConfig(_Section):
@@ -366,6 +406,11 @@ class Config(_Section):
     model: str | None = Field(
         None, description="Directory of a trained model, whose labels, encoders and segments are used. Default: none."
     )
+    sinks: tuple[SinkConfig, ...] = Field(
+        (),
+        description="Where rows, events and what was given up are delivered as well: addresses, or mappings with to, "
+        "name, kinds and options of each kind of sink.",
+    )
     sources: SourcesConfig = SourcesConfig()
     segment: SegmentConfig = SegmentConfig()
     decode: DecodeConfig = DecodeConfig()
@@ -387,6 +432,13 @@ class Config(_Section):
             raise ValueError("a trained model has its own labels: leave labels out")
         return self
 
+    @field_validator("sinks", mode="before")
+    @classmethod
+    def _addresses(cls, sinks: Any) -> Any:
+        if isinstance(sinks, str):
+            sinks = [sinks]
+        return [{"to": s} if isinstance(s, str) else s for s in sinks] if isinstance(sinks, list | tuple) else sinks
+
     @field_validator("labels", mode="before")
     @classmethod
     def _split(cls, labels: Any) -> Any:
@@ -400,7 +452,9 @@ class Config(_Section):
 
     def to_yaml(self) -> str:
         """The resolved configuration, which `load` reads back to an equal value."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        plain = self.model_dump(mode="json")
+        plain["sinks"] = [{k: v for k, v in sink.items() if v is not None} for sink in plain["sinks"]]
+        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
 def explained(section: BaseModel, indent: str = "") -> str:

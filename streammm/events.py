@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from streammm.types import SCHEMA_VERSION
+
 _SAME_SECONDS = 1e-6
 """Times that differ by less are the same: rows hold six digits, and an end and the next start are worked out apart."""
 
@@ -55,6 +57,7 @@ class Event:
         """The event as plain JSON types."""
         return {
             "id": self.id,
+            "schema": SCHEMA_VERSION,
             "source": self.source,
             "label": self.label,
             "state": self.state,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
@@ -43,7 +44,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateSchema
 
 from streammm.errors import ConfigError, SourceError, StreammmError
-from streammm.types import SourceReport
+from streammm.types import SCHEMA_VERSION, SourceReport
 
 FORMAT = 2
 """Of the tables; a journal of another format is not touched."""
@@ -91,6 +92,13 @@ _sinks = Table(
     Column("name", String, primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("mark", String, nullable=False),
+)
+_refused = Table(
+    "refused",
+    _tables,
+    Column("sink", String, primary_key=True),
+    Column("position", _Key, primary_key=True, autoincrement=False),
+    Column("reason", String, nullable=False),
 )
 
 
@@ -149,7 +157,12 @@ class Entry:
 
 def quarantine_entry(error: SourceError, segment: int | None = None) -> Entry:
     """The entry for a source, or one segment of it, that was given up."""
-    found: dict[str, str | int] = {"source": error.source, "reason": error.reason, "detail": error.detail}
+    found: dict[str, str | int] = {
+        "schema": SCHEMA_VERSION,
+        "source": error.source,
+        "reason": error.reason,
+        "detail": error.detail,
+    }
     if segment is not None:
         found |= {"segment": segment}
     return Entry(error.source, segment, "quarantine", json.dumps(found, ensure_ascii=False))
@@ -311,16 +324,20 @@ class Journal:
         with self._begin() as connection:
             connection.execute(update(_sources).where(*left_out).values(status=TODO, reason=""))
 
-    def retry_quarantined(self) -> int:
-        """Puts sources that were given up back, from their cursors on; how many. Sinks must be built up anew."""
+    def retry_quarantined(self, rebuilt: Sequence[str] = ()) -> int:
+        """Puts sources that were given up back, from their cursors on; how many.
+
+        Args:
+            rebuilt: sinks that must be built up anew then, since they show what is given up now.
+        """
         with self._begin() as connection:
             given_up = select(_sources.c.id).where(_sources.c.status == QUARANTINED)
             connection.execute(delete(_entries).where(_entries.c.source.in_(given_up), _entries.c.segment.is_(None)))
             done = connection.execute(
                 update(_sources).where(_sources.c.status == QUARANTINED).values(status=TODO, reason="")
             )
-            connection.execute(delete(_sinks))
-        self._read_up_to = {}
+            connection.execute(delete(_sinks).where(_sinks.c.name.in_(rebuilt)))
+        self._read_up_to = {name: at for name, at in self._read_up_to.items() if name not in rebuilt}
         return int(done.rowcount)
 
     def sink(self, name: str) -> tuple[int, Any]:
@@ -336,28 +353,87 @@ class Journal:
     def read(self, after: int, limit: int = 1000, *, source: str | None = None, kind: str | None = None) -> list[Entry]:
         """Entries after a position, in the order in which they were committed; all, or of one source or kind."""
         with self._begin() as connection:
-            query = (
-                select(_sources.c.name, *(_entries.c[name] for name in ("segment", "kind", "text", "position", "item")))
-                .join(_sources, _sources.c.id == _entries.c.source)
-                .where(_entries.c.position > after)
-                .order_by(_entries.c.position)
-                .limit(limit)
-            )
+            query = _reading().where(_entries.c.position > after).order_by(_entries.c.position).limit(limit)
             if source is not None:
                 query = query.where(_sources.c.name == source)
             if kind is not None:
                 query = query.where(_entries.c.kind == kind)
             return [Entry(*row) for row in connection.execute(query)]
 
-    def advance(self, sink: str, position: int, mark: Any) -> None:
-        """Moves a sink's cursor: it has written everything up to a position, and leaves a mark for its next start."""
+    def run_id(self) -> str:
+        """What tells this run from all others, for as long as its journal is not cleared."""
+        if (found := self.meta("run")) is None:
+            self.put_meta("run", found := secrets.token_hex(4))
+        return str(found)
+
+    def last_position(self) -> int:
+        """The position of the last entry; 0 if there is none."""
         with self._begin() as connection:
+            return connection.scalar(select(func.max(_entries.c.position))) or 0
+
+    def read_kinds(self, after: int, limit: int, kinds: Sequence[str]) -> tuple[list[Entry], int]:
+        """Entries of some kinds after a position; and up to where there are no others of these."""
+        with self._begin() as connection:
+            last = connection.scalar(select(func.max(_entries.c.position))) or 0
+            query = _reading().where(_entries.c.position > after, _entries.c.kind.in_(kinds))
+            found = [Entry(*row) for row in connection.execute(query.order_by(_entries.c.position).limit(limit))]
+        return found, found[-1].position if len(found) == limit else max(last, after)
+
+    def count_after(self, position: int, kinds: Sequence[str]) -> int:
+        """How many entries of some kinds there are after a position."""
+        waiting = (_entries.c.position > position, _entries.c.kind.in_(kinds))
+        with self._begin() as connection:
+            return connection.scalar(select(func.count()).select_from(_entries).where(*waiting)) or 0
+
+    def refused(self, sink: str) -> dict[int, str]:
+        """What a sink would not take, by position, and why."""
+        with self._begin() as connection:
+            return _pairs(connection, select(_refused.c.position, _refused.c.reason).where(_refused.c.sink == sink))
+
+    def read_refused(self, sink: str, after: int, limit: int) -> list[Entry]:
+        """Entries that a sink would not take, in order."""
+        query = _reading().join(_refused, _refused.c.position == _entries.c.position)
+        query = query.where(_refused.c.sink == sink, _entries.c.position > after)
+        with self._begin() as connection:
+            return [Entry(*row) for row in connection.execute(query.order_by(_entries.c.position).limit(limit))]
+
+    def forget_refused(self, sink: str, positions: Sequence[int]) -> None:
+        """Notes that a sink has taken what it had refused."""
+        with self._begin() as connection:
+            for position in positions:
+                connection.execute(delete(_refused).where(_refused.c.sink == sink, _refused.c.position == position))
+
+    def advance(self, sink: str, position: int, mark: Any, refused: Mapping[int, str] | None = None) -> None:
+        """Moves a sink's cursor: it has written everything up to a position, and leaves a mark for its next start.
+
+        Args:
+            sink: its name.
+            position: of the last entry.
+            mark: of plain JSON types.
+            refused: by position, what it will not take and why; it is set aside.
+        """
+        with self._begin() as connection:
+            for at, reason in (refused or {}).items():
+                connection.execute(delete(_refused).where(_refused.c.sink == sink, _refused.c.position == at))
+                connection.execute(insert(_refused).values(sink=sink, position=at, reason=reason))
             connection.execute(
                 update(_sinks).where(_sinks.c.name == sink).values(position=position, mark=json.dumps(mark))
             )
             self._read_up_to[sink] = position
             if self._is_in_memory:
                 connection.execute(delete(_entries).where(_entries.c.position <= min(self._read_up_to.values())))
+
+    def sinks(self) -> dict[str, dict[str, Any]]:
+        """Every sink that has a cursor, by name: how many entries it is behind, and how many it would not take."""
+        refused = select(_refused.c.sink, func.count()).group_by(_refused.c.sink)
+        with self._begin() as connection:
+            last = connection.scalar(select(func.max(_entries.c.position))) or 0
+            counts = _pairs(connection, refused)
+            positions = _pairs(connection, select(_sinks.c.name, _sinks.c.position))
+        return {
+            name: {"behind": max(0, last - position), "refused": counts.get(name, 0)}
+            for name, position in positions.items()
+        }
 
     def may_go_on(self) -> bool:
         """False where rows lie in memory and too many of them wait for the sinks; on disk any number may wait."""
@@ -464,6 +540,11 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
     seconds, which are then done again, and the sinks take back what they had of them."""
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _reading() -> Select[Any, Any]:
+    columns = (_sources.c.name, *(_entries.c[name] for name in ("segment", "kind", "text", "position", "item")))
+    return select(*columns).select_from(_entries).join(_sources, _sources.c.id == _entries.c.source)
 
 
 def _by_name(connection: Connection, names: Sequence[str], column: Column[Any]) -> dict[str, Any]:

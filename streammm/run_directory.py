@@ -8,7 +8,8 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class RunDirectory:
             if sources:
                 journal.put_meta("sources", list(sources))
             num_retried = 0
-            if retry_quarantined and (num_retried := journal.retry_quarantined()):
+            if retry_quarantined and (num_retried := journal.retry_quarantined(("files", "observer"))):
                 for name in _FILES.values():
                     (self.path / name).unlink(missing_ok=True)  # written anew from the journal
         finally:
@@ -127,6 +128,25 @@ class RunDirectory:
                 "use them again, or --fresh to start anew, or another --out"
             )
         return True
+
+
+@contextmanager
+def held(path: Path) -> Iterator[tuple[Config, tuple[str, str]]]:
+    """Holds a directory in which no run works now: the configuration of its run, and where its journal is.
+
+    Raises:
+        ConfigError: it holds no run, or one works in it.
+    """
+    config = load(_config_file(path))
+    _journal_of(path, config).close()
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield config, journal_url(path, config)
+    except BlockingIOError:
+        raise ConfigError(f"a run works in {path}, and delivers") from None
+    finally:
+        os.close(handle)
 
 
 def is_held(path: Path) -> bool:
@@ -166,7 +186,12 @@ def status_of(path: Path) -> dict[str, Any]:
     """
     journal = _journal_of(path, load(_config_file(path)))
     try:
-        return {**journal.summary(), "is_running": is_held(path), "progress": journal.meta("progress")}
+        return {
+            **journal.summary(),
+            "sinks": journal.sinks(),
+            "is_running": is_held(path),
+            "progress": journal.meta("progress"),
+        }
     finally:
         journal.close()
 

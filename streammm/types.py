@@ -16,6 +16,9 @@ Modality = Literal["audio", "text", "video"]
 MODALITIES: tuple[Modality, ...] = ("audio", "text", "video")
 """Every modality, sorted; tensors with an M axis are in this order."""
 
+SCHEMA_VERSION = 1
+"""Of what rows, events and quarantine hold; see `streammm.schema`."""
+
 SAMPLE_RATE_HZ = 16_000
 """The rate of every waveform in a Segment."""
 
@@ -260,6 +263,7 @@ class Classification:
         amounts = {"video": "frames", "audio": "samples", "text": "cues"}
         row = {
             "id": self.id,
+            "schema": SCHEMA_VERSION,
             "source": self.source,
             "segment": self.segment,
             "start_seconds": round(self.start_seconds, 6),

@@ -50,6 +50,8 @@ class ConsoleReport:
         self.num_done = 0
         self.num_skipped = 0
         self.num_before = 0
+        self.undelivered: dict[str, int] = {}
+        self._outlets: dict[str, dict[str, Any]] = {}
         self._display = Live(
             Text("loading models", style="dim"), console=console, transient=True, auto_refresh=False, screen=False
         )
@@ -103,11 +105,29 @@ class ConsoleReport:
     def progress(self, snapshot: dict[str, Any]) -> None:
         """Takes how the run stands."""
         self.num_before = snapshot["num_done_before"]
+        self.undelivered = snapshot["undelivered"]
+        self.outlets(snapshot["outlets"])
         if self._console.is_terminal:
             self._display.update(as_text(snapshot), refresh=True)
         elif time.monotonic() - self._line_shown > _LINE_SECONDS:
             self._line_shown = time.monotonic()
             self._console.print(as_line(snapshot), highlight=False, markup=False, soft_wrap=True)
+
+    def outlets(self, states: dict[str, dict[str, Any]]) -> None:
+        """Takes how the sinks stand to which rows are delivered; what changed is said."""
+        for name, state in states.items():
+            before = self._outlets.get(name, {"error": "", "refused": state["refused"]})
+            if state["error"] and not before["error"]:
+                self._warn("behind", f"{name} cannot be reached, it is tried again: {state['error']}")
+            if before["error"] and not state["error"]:
+                self._console.print(Text.assemble(("reached", "bold green"), f" {name} again"), soft_wrap=True)
+            if (more := state["refused"] - before["refused"]) > 0:
+                self._warn("refused", f"{name} will not take {more} entries, the last: {state['last_refusal']}")
+        self._outlets = states
+
+    def why_undelivered(self, name: str) -> str:
+        """What a sink last said that did not take everything."""
+        return str(self._outlets.get(name, {}).get("error", ""))
 
     def stopping(self) -> None:
         """Says that the run comes to a stop."""

@@ -87,6 +87,8 @@ class Progress:
     """How a run stands; counts are of this run of the program, except where they say otherwise.
 
     ``events`` are those that opened, by label. ``working_seconds`` is how long ago the first shard was ready.
+    ``outlets`` is by name what `Delivery.state` says, and ``undelivered`` how many entries were left when the run
+    ended.
     """
 
     num_listed: int = 0
@@ -104,6 +106,8 @@ class Progress:
     events: dict[str, int] = field(default_factory=dict)
     lag_seconds: dict[str, float] = field(default_factory=dict)
     sinks_behind: dict[str, int] = field(default_factory=dict)
+    outlets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    undelivered: dict[str, int] = field(default_factory=dict)
     load: ShardLoad = field(default_factory=lambda: ShardLoad({}, 0))
 
     @property
