@@ -175,6 +175,9 @@ def make_events(config: Config, vocabulary: Vocabulary | None) -> EventSettings 
     labels, tuned = _tuned_events(config, vocabulary)
     if unknown := sorted(set(config.events.labels) - set(labels)):
         raise ConfigError(f"events.labels: {unknown[0]!r} is none of the labels {', '.join(labels)}")
+    for n, alert in enumerate(config.alerts):
+        if unknown := sorted(set(alert.labels) - set(labels)):
+            raise ConfigError(f"alerts.{n}.labels: {unknown[0]!r} is none of the labels {', '.join(labels)}")
     if not config.events.enabled or not labels:
         return None
     found = []
@@ -197,18 +200,28 @@ def make_events(config: Config, vocabulary: Vocabulary | None) -> EventSettings 
     return EventSettings(labels, opens_, closes_, least, merge, config.events.gap_seconds, model_name(config))
 
 
-def _tuned_events(
-    config: Config, vocabulary: Vocabulary | None
-) -> tuple[tuple[str, ...], dict[str, LabelEventsConfig]]:
-    """The labels, and what is known of each one's events without the configuration: where it counts as being there."""
+def label_thresholds(config: Config) -> dict[str, float]:
+    """The score from which a label counts as there, where its model says one."""
     if config.model is None:
-        return (vocabulary.labels if vocabulary is not None else ()), {}
+        return {}
     from streammm.fusion.trained import read_card
 
     card = read_card(Path(config.model))
-    return tuple(label for label in card.labels if label != card.background), {
-        label: LabelEventsConfig(open_score=threshold) for label, threshold in card.thresholds.items()
-    }
+    return {label: card.thresholds.get(label, 0.5) for label in card.labels if label != card.background}
+
+
+def _tuned_events(
+    config: Config, vocabulary: Vocabulary | None
+) -> tuple[tuple[str, ...], dict[str, LabelEventsConfig]]:
+    """The labels, and what is known of each one's events without the configuration's section of events."""
+    tuned = {label: LabelEventsConfig(open_score=score) for label, score in label_thresholds(config).items()}
+    if config.model is None:
+        return (vocabulary.labels if vocabulary is not None else ()), tuned
+    from streammm.fusion.trained import read_card
+
+    card = read_card(Path(config.model))
+    tuned |= {label: LabelEventsConfig(**events.model_dump()) for label, events in card.events.items()}
+    return tuple(label for label in card.labels if label != card.background), tuned
 
 
 def identity(config: Config) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def test_a_source_that_is_done_or_given_up_is_not_leased(journal: MakeJournal) -
     assert j.register(["a", "b", "c", "d"]) == {"a": DONE, "b": QUARANTINED, "c": SKIPPED, "d": TODO}
     (told,) = j.read(0)
     assert (told.kind, told.segment) == ("quarantine", None)
-    assert json.loads(told.text) == {"source": "b", "reason": "torn", "detail": "in two"}
+    assert json.loads(told.text) == {"schema": 1, "source": "b", "reason": "torn", "detail": "in two"}
     summary = j.summary()
     assert summary["sources"] == {TODO: 1, DONE: 1, QUARANTINED: 1, SKIPPED: 1}
     assert (summary["quarantined"], summary["skipped"]) == ({"torn": 1}, {"duplicate": 1})
@@ -140,7 +140,7 @@ def test_what_was_given_up_is_tried_again_from_its_cursor(journal: MakeJournal) 
     j.commit("a", leased(j), [entry(0)], Cursor(1))
     j.quarantine(SourceError("a", "torn", "in two"))
     j.advance("files", j.read(0)[-1].position, {"row": 9})
-    assert j.retry_quarantined() == 1
+    assert j.retry_quarantined(["files"]) == 1
     lease = j.lease("a")
     assert lease is not None
     assert lease.cursor.next_segment == 1

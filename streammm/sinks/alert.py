@@ -60,12 +60,14 @@ class Alert:
                 refused[entry.position] = f"{age:.0f} s old, more than max_age_seconds, {self._max_age_seconds:g}"
                 continue
             told = Entry(entry.source, entry.segment, "alert", json.dumps(alert), entry.position)
-            refused |= self._target.write([told]).refused
-            self._told.add(alert["id"])  # should a later one of these fail, all come again
-        self._watch = watch
+            if failure := self._target.write([told]).refused:
+                refused |= failure
+            else:
+                self._told.add(alert["id"])  # should a later one of these fail, all come again
+        num_told, self._watch = len(self._told), watch
         self._told.clear()
         self._position = max([self._position, *(entry.position for entry in entries)])
-        return Written(watch.state, refused)
+        return Written(watch.state, refused, num_told)
 
     def close(self) -> None:
         self._target.close()

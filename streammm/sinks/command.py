@@ -1,4 +1,4 @@
-"""Entries given to a program of the user's, one call each: the JSON on its standard input, the main things as variables.
+"""Alerts given to a program of the user's, a call each: JSON on its standard input, and the main things as variables.
 
 There is no shell, and nothing that comes from media becomes an argument. A program that ends with 75 (EX_TEMPFAIL of
 sysexits.h) is called again later; any other failure stands, and is counted and shown.

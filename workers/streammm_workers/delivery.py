@@ -134,7 +134,7 @@ class Delivery:
         written = Written(self._mark)
         if entries:
             written = await self._call("write", entries)
-            self.num_delivered += len(entries) - len(written.refused)
+            self._count(entries, written)
             self._refused |= written.refused
             self.error, self._pause_seconds = "", 0.0
         await self._journal.call("advance", self.name, up_to, written.mark, written.refused)
@@ -152,7 +152,11 @@ class Delivery:
             self._mark, after = written.mark, entries[-1].position
             for position in taken:
                 self._refused.pop(position, None)
-            self.num_delivered += len(taken)
+            self._count(entries, written)
+
+    def _count(self, entries: Sequence[Entry], written: Written) -> None:
+        told = written.num_told
+        self.num_delivered += len(entries) - len(written.refused) if told is None else told
 
     async def _is_due(self, is_last: bool) -> bool:
         """Whether there is enough, or it has waited long enough."""
