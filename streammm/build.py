@@ -173,13 +173,13 @@ def make_events(config: Config, vocabulary: Vocabulary | None) -> EventSettings 
         ConfigError: a label is set that there is not, or one would end above the score that opens it.
     """
     labels, tuned = _tuned_events(config, vocabulary)
+    if not config.events.enabled or not labels:
+        return None
     if unknown := sorted(set(config.events.labels) - set(labels)):
         raise ConfigError(f"events.labels: {unknown[0]!r} is none of the labels {', '.join(labels)}")
     for n, alert in enumerate(config.alerts):
         if unknown := sorted(set(alert.labels) - set(labels)):
             raise ConfigError(f"alerts.{n}.labels: {unknown[0]!r} is none of the labels {', '.join(labels)}")
-    if not config.events.enabled or not labels:
-        return None
     found = []
     for label in labels:
         own, before = config.events.labels.get(label, LabelEventsConfig()), tuned.get(label, LabelEventsConfig())

@@ -74,7 +74,7 @@ def _flow(
         vocabulary = make_vocabulary(config, encoders["text"]) if reads_labels(config) else None
         classifier = make_classifier(config, vocabulary)
         rows, settings = classifier.begin(), make_events(config, vocabulary)
-        events = settings and EventRows(public_name(fspath(source)), settings)
+        events = None if settings is None else EventRows(public_name(fspath(source)), settings)
         is_last = False
         while not is_last:
             chunk, is_last = reader.read(config.engine.chunk_segments)

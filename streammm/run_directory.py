@@ -21,7 +21,7 @@ from streammm.sinks.files import Files, set_aside
 
 JOURNAL_FILE = "journal.sqlite"
 
-_FILES = {"results": "results.jsonl", "events": "events.jsonl", "quarantine": "quarantine.jsonl"}
+_FILES = ("results.jsonl", "quarantine.jsonl", "events.jsonl")
 """What is written of the journal's entries."""
 
 
@@ -47,7 +47,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, config: Config, fresh: bool = False) -> None:
         self.path = path
-        self.results = path / _FILES["results"]
+        self.results = path / _FILES[0]
         self.owner = secrets.token_hex(8)
         self.url, self.schema = journal_url(path, config)
         self._config = config
@@ -84,7 +84,7 @@ class RunDirectory:
         try:
             if not self.is_resumed:
                 journal.clear()
-                for name in (*_FILES.values(), "config.yaml"):
+                for name in (*_FILES, "config.yaml"):
                     set_aside(self.path / name)
             journal.own()
             journal.put_meta("identity", self._identity)
@@ -96,7 +96,7 @@ class RunDirectory:
                 journal.put_meta("sources", list(sources))
             num_retried = 0
             if retry_quarantined and (num_retried := journal.retry_quarantined(("files", "observer"))):
-                for name in _FILES.values():
+                for name in _FILES:
                     (self.path / name).unlink(missing_ok=True)  # written anew from the journal
         finally:
             journal.close()
@@ -105,7 +105,7 @@ class RunDirectory:
 
     def files(self) -> Files:
         """The sink that writes this directory's files."""
-        return Files(**{kind: self.path / name for kind, name in _FILES.items()})
+        return Files(*(self.path / name for name in _FILES))
 
     def close(self) -> None:
         """Lets others work in it."""

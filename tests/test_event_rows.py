@@ -126,6 +126,12 @@ def test_what_is_set_for_a_label_comes_before_what_is_set_for_all() -> None:
     assert (found.min_seconds, found.merge_seconds, found.gap_seconds) == ((0.0, 4.0), (5.0, 5.0), 1.0)
 
 
+def test_an_alert_of_a_label_that_there_is_not_is_a_mistake() -> None:
+    config = load_config(alerts=[{"labels": "dog, cow", "command": ["true"]}])
+    with pytest.raises(ConfigError, match=r"alerts\.0\.labels: 'cow' is none of the labels dog, cat"):
+        make_events(config, vocabulary("dog", "cat"))
+
+
 def test_no_events_are_made_where_none_are_wanted_or_there_are_no_labels() -> None:
     assert settings_of({"enabled": False}) is None
     assert make_events(load_config(labels=()), None) is None

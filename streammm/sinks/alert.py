@@ -28,7 +28,7 @@ class Alert:
         max_age_seconds: what a live source showed longer ago is not told any more; it is counted as refused.
     """
 
-    kinds = ("event",)
+    kinds: tuple[str, ...] = ("event",)
     batch_entries = _BATCH_ENTRIES
     linger_seconds = 0.0
 

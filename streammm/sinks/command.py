@@ -36,7 +36,7 @@ class Command:
         ConfigError: there is no such program.
     """
 
-    kinds = ("alert",)
+    kinds: tuple[str, ...] = ("alert",)
     batch_entries = 1
     linger_seconds = 0.0
 

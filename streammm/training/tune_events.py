@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,7 @@ def tune_events(sources: Sequence[Scored], labels: Sequence[str], thresholds: np
     found = usual_settings(thresholds)
     length = float(np.median(np.concatenate([s.windows[:, 1] - s.windows[:, 0] for s in sources])))
     best, num_true = _f1(sources, labels, found, length)
-    candidates = {
+    candidates: dict[int, list[Any]] = {
         OPEN: [np.minimum(0.95, factor * found[:, OPEN]) for factor in _OPEN_FACTORS],
         CLOSE: list(_CLOSE_SHARES),
         MIN: [count * length for count in _MIN_SEGMENTS],

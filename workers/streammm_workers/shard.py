@@ -278,7 +278,8 @@ class Shard:
             k.removeprefix(_OF_EVENTS): v.numpy() for k, v in (state or {}).items() if k.startswith(_OF_EVENTS)
         }
         of_rows = None if state is None else {k: v for k, v in state.items() if not k.startswith(_OF_EVENTS)}
-        return classifier.begin(of_rows), settings and EventRows(reading.name, settings, of_events)
+        events = None if settings is None else EventRows(reading.name, settings, of_events)
+        return classifier.begin(of_rows), events
 
     async def _make_classifier(self) -> tuple[Classifier, EventSettings | None]:
         if self._classifier is None:
