@@ -385,10 +385,12 @@ class Journal:
         with self._begin() as connection:
             return connection.scalar(select(func.count()).select_from(_entries).where(*waiting)) or 0
 
-    def refused(self, sink: str) -> dict[int, str]:
-        """What a sink would not take, by position, and why."""
+    def refused(self, sink: str) -> tuple[int, str]:
+        """How many entries a sink would not take, and why not the last of them."""
+        count = select(func.count()).where(_refused.c.sink == sink)
+        last = select(_refused.c.reason).where(_refused.c.sink == sink).order_by(_refused.c.position.desc()).limit(1)
         with self._begin() as connection:
-            return _pairs(connection, select(_refused.c.position, _refused.c.reason).where(_refused.c.sink == sink))
+            return connection.scalar(count) or 0, connection.scalar(last) or ""
 
     def read_refused(self, sink: str, after: int, limit: int) -> list[Entry]:
         """Entries that a sink would not take, in order."""
@@ -410,10 +412,10 @@ class Journal:
             sink: its name.
             position: of the last entry.
             mark: of plain JSON types.
-            refused: by position, what it will not take and why; it is set aside.
+            refused: by position, what it will not take and why; it is set aside, where entries are kept.
         """
         with self._begin() as connection:
-            for at, reason in (refused or {}).items():
+            for at, reason in ({} if self._is_in_memory else refused or {}).items():
                 connection.execute(delete(_refused).where(_refused.c.sink == sink, _refused.c.position == at))
                 connection.execute(insert(_refused).values(sink=sink, position=at, reason=reason))
             connection.execute(

@@ -50,11 +50,15 @@ class Alert:
     def write(self, entries: Sequence[Entry]) -> Written:
         watch = Watch(self._rule, self._watch.state)
         refused: dict[int, str] = {}
+        told_here: set[str] = set()
         for entry in entries:
             event = data_of(entry)
             is_second_time = entry.position <= self._position  # it was refused, and is asked for all the same
             alert = self._rule.alert(event, event["start_seconds"]) if is_second_time else watch.push(event)
-            if alert is None or alert["id"] in self._told:
+            if alert is None:
+                continue
+            if alert["id"] in self._told:
+                told_here.add(alert["id"])
                 continue
             if not is_second_time and (age := age_seconds(event, datetime.now(UTC))) > self._max_age_seconds:
                 refused[entry.position] = f"{age:.0f} s old, more than max_age_seconds, {self._max_age_seconds:g}"
@@ -64,10 +68,11 @@ class Alert:
                 refused |= failure
             else:
                 self._told.add(alert["id"])  # should a later one of these fail, all come again
-        num_told, self._watch = len(self._told), watch
-        self._told.clear()
+                told_here.add(alert["id"])
+        self._watch = watch
+        self._told -= told_here
         self._position = max([self._position, *(entry.position for entry in entries)])
-        return Written(watch.state, refused, num_told)
+        return Written(watch.state, refused, len(told_here))
 
     def close(self) -> None:
         self._target.close()

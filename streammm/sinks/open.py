@@ -130,7 +130,7 @@ def _open(key: str, sink: SinkConfig) -> Outlet:
         options["secret"] = os.environ.get(_SIGNS, "")
     try:
         return make(sink.name or sink.to, *argument, **options)
-    except ConfigError as error:
+    except (ConfigError, ValueError) as error:  # such as a port that is no number
         raise ConfigError(f"{key}: {error}") from error
 
 

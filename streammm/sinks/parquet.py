@@ -87,16 +87,20 @@ class Parquet:
             data = data_of(entry)
             parts.setdefault(_DIRECTORIES[entry.kind] + self._partition(entry, data), []).append(data)
         name = f"part-{self._run}-{entries[0].position:012d}-{entries[-1].position:012d}.parquet"
-        for folder, rows in parts.items():
-            kind = next(k for k, directory in _DIRECTORIES.items() if directory == folder.partition("/")[0])
-            table = pa.Table.from_pylist(rows, _schema(FORMS[kind], without=self._partition_by))
-            buffer = io.BytesIO()
-            parquet.write_table(table, buffer, compression="zstd")
-            self._put(f"{folder}/{name}", buffer.getvalue())
+        made = {f"{folder}/{name}": self._part(folder, rows) for folder, rows in parts.items()}
+        for path, content in made.items():
+            self._put(path, content)
         return Written()
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+    def _part(self, folder: str, rows: list[dict[str, Any]]) -> bytes:
+        kind = next(k for k, directory in _DIRECTORIES.items() if directory == folder.partition("/")[0])
+        buffer = io.BytesIO()
+        table = pa.Table.from_pylist(rows, _schema(FORMS[kind], without=self._partition_by))
+        parquet.write_table(table, buffer, compression="zstd")
+        return buffer.getvalue()
 
     def _is_beyond(self, path: str, position: int) -> bool:
         """Whether a part of this run holds what comes after a position."""

@@ -20,11 +20,14 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from streammm.errors import ConfigError
 from streammm.journal import Entry
 from streammm.sinks.base import KINDS, UnreachableError, Written, data_of, entry_id
+
+_OF_THE_ROW = (DataError, IntegrityError)
+"""What is wrong with a row; all else is the database's, or its tables', and may be put right."""
 
 _INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -116,13 +119,13 @@ class Sql:
             try:
                 self._put(entries)
             except DBAPIError as error:
-                if _is_away(error):
+                if not isinstance(error, _OF_THE_ROW):
                     raise
                 for entry in entries:  # one of them is not to its taste; the others must not wait for it
                     try:
                         self._put([entry])
                     except DBAPIError as one:
-                        if _is_away(one):
+                        if not isinstance(one, _OF_THE_ROW):
                             raise
                         refused[entry.position] = _words(one)
         except SQLAlchemyError as error:
@@ -152,11 +155,6 @@ def _values(entry: Entry, data: Mapping[str, Any]) -> dict[str, Any]:
     best = (data.get("labels") or [{}])[0]
     known = {"label": best.get("label"), "score": best.get("score"), **data, "id": entry_id(entry, data), "data": data}
     return {column.name: known.get(column.name) for column in _TABLES[entry.kind].columns}
-
-
-def _is_away(error: DBAPIError) -> bool:
-    """Whether it is the database that fails, and not what it was given."""
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
 def _words(error: BaseException) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import os
 import re
 from abc import ABC, abstractmethod
@@ -134,14 +133,12 @@ class Track(ABC):
         if not text.startswith(head):
             return _Tail(None, 0, 0)
         tail = _Tail(None, 0, 0)
-        at = len(head)
-        for count in itertools.count(1):
-            found = self._parse(text, at)
-            if found is None or found[0].start_seconds > until_seconds - self._step_seconds / 2:
-                return tail
-            tail = _Tail(found[0], len(text[:at].encode()), count)
+        at, at_bytes = len(head), len(head.encode())
+        while (found := self._parse(text, at)) and found[0].start_seconds < until_seconds - self._step_seconds / 2:
+            tail = _Tail(found[0], at_bytes, tail.count + 1)
+            at_bytes += len(text[at : found[1]].encode())
             at = found[1]
-        raise AssertionError
+        return tail
 
 
 def _joined(last: Span | None, spans: Sequence[Span], near_seconds: float) -> list[Span]:
@@ -231,7 +228,7 @@ class Edl(Track):
     """
 
     suffix = ".edl"
-    _EVENT = re.compile(r"\d+  AX .{19}(\S+) (\S+) \S+ \S+\n \|C:\w+ \|M:([^\n]*) \|D:\d+\n\* LOC: [^\n]*\n\n")
+    _EVENT = re.compile(r"\d+  AX +V +C +(\S+) (\S+) \S+ \S+\n \|C:\w+ \|M:([^\n]*) \|D:\d+\n\* LOC: [^\n]*\n\n")
 
     def __init__(
         self, name: str, directory: Path, frames_per_second: float = 25.0, timecode: str = "00:00:00:00"

@@ -60,15 +60,18 @@ class Webhook:
         self._url = url
         self._timeout_seconds = timeout_seconds
         try:
+            httpx.URL(url)
             is_coded = secret.startswith("whsec_")
             self._secret = base64.b64decode(secret[6:], validate=True) if is_coded else secret.encode()
         except binascii.Error as error:
             raise ConfigError(f"{name}: what follows whsec_ in the secret is not base64") from error
+        except httpx.InvalidURL as error:
+            raise ConfigError(f"{name}: {error}") from error
         self._client: httpx.Client | None = None
         self._run = ""
 
     def start(self, position: int, mark: Any, run: str) -> int:
-        self._client = httpx.Client(timeout=self._timeout_seconds, follow_redirects=False, trust_env=False)
+        self._client = httpx.Client(timeout=self._timeout_seconds, follow_redirects=False)
         self._run = run
         return position
 

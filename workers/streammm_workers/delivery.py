@@ -24,6 +24,9 @@ _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 30.0
 _TELL_SECONDS = 1.0
 
+_NONSENSE = (ValueError, TypeError, KeyError)
+"""What is raised by whoever reads an entry that does not have its form, before anything of it is written."""
+
 
 class Delivery:
     """One outlet's place in the journal.
@@ -39,7 +42,8 @@ class Delivery:
         self.num_delivered = 0
         self.num_failures = 0
         self.error = ""
-        self._refused: dict[int, str] = {}
+        self.num_refused = 0
+        self.last_refusal = ""
         self._outlet = outlet
         self._handle: Handle = ThreadHandle("sink", lambda: outlet)
         self._journal = journal
@@ -56,7 +60,7 @@ class Delivery:
         """Finds out where it was."""
         self._run = await self._journal.call("run_id")
         self.position, self._mark = await self._journal.call("sink", self.name)
-        self._refused = await self._journal.call("refused", self.name)
+        self.num_refused, self.last_refusal = await self._journal.call("refused", self.name)
 
     async def keep_delivering(self, is_over: asyncio.Event) -> None:
         """Delivers what comes until it is over."""
@@ -80,6 +84,8 @@ class Delivery:
         self._is_refused_due = is_refused_too
         taken, deadline = self.position, time.monotonic() + patience_seconds
         while not await self._go_on(is_last=True):
+            if not (self._is_refused_due or await self._count_left()):
+                break
             now = time.monotonic()
             if self.position != taken:
                 taken, deadline = self.position, now + patience_seconds
@@ -90,18 +96,21 @@ class Delivery:
         with suppress(UnreachableError):
             await self._call("close")
         self._handle.close()
-        return int(await self._journal.call("count_after", self.position, self._outlet.kinds))
+        return await self._count_left()
 
     def state(self, last: int) -> dict[str, Any]:
         """How it stands, as plain JSON types; ``last`` is the position of the last entry that is known."""
         return {
             "behind": max(0, last - self.position),
             "delivered": self.num_delivered,
-            "refused": len(self._refused),
-            "last_refusal": next(reversed(self._refused.values()), ""),
+            "refused": self.num_refused,
+            "last_refusal": self.last_refusal,
             "failures": self.num_failures,
             "error": self.error,
         }
+
+    async def _count_left(self) -> int:
+        return int(await self._journal.call("count_after", self.position, self._outlet.kinds))
 
     async def _go_on(self, is_last: bool) -> bool:
         """Delivers what there is, unless it has to be left alone; False if not all of it could be."""
@@ -121,6 +130,7 @@ class Delivery:
         except UnreachableError as error:
             await self._leave_alone(error)
             return False
+        self.error = ""
         return True
 
     async def _take(self, is_last: bool) -> bool:
@@ -133,10 +143,9 @@ class Delivery:
         entries, up_to = self._pending  # after a failure the same as before, by which a receiver may know it
         written = Written(self._mark)
         if entries:
-            written = await self._call("write", entries)
+            written = await self._write(entries, self._mark)
             self._count(entries, written)
-            self._refused |= written.refused
-            self.error, self._pause_seconds = "", 0.0
+            self._pause_seconds = 0.0
         await self._journal.call("advance", self.name, up_to, written.mark, written.refused)
         self.position, self._mark, self._pending, self._waiting_since = up_to, written.mark, None, None
         return True
@@ -145,18 +154,19 @@ class Delivery:
         """Offers what was set aside once more."""
         after = 0
         while entries := await self._journal.call("read_refused", self.name, after, self._outlet.batch_entries):
-            written: Written = await self._call("write", entries)
+            written = await self._write(entries, self._mark)
             taken = [entry.position for entry in entries if entry.position not in written.refused]
             await self._journal.call("forget_refused", self.name, taken)
             await self._journal.call("advance", self.name, self.position, written.mark, written.refused)
             self._mark, after = written.mark, entries[-1].position
-            for position in taken:
-                self._refused.pop(position, None)
+            self.num_refused -= len(entries)
             self._count(entries, written)
 
     def _count(self, entries: Sequence[Entry], written: Written) -> None:
         told = written.num_told
         self.num_delivered += len(entries) - len(written.refused) if told is None else told
+        self.num_refused += len(written.refused)
+        self.last_refusal = next(reversed(written.refused.values()), self.last_refusal)
 
     async def _is_due(self, is_last: bool) -> bool:
         """Whether there is enough, or it has waited long enough."""
@@ -170,12 +180,27 @@ class Delivery:
         # Where rows lie in memory, writers wait for what is full.
         return now - self._waiting_since >= self._outlet.linger_seconds or not await self._journal.call("may_go_on")
 
+    async def _write(self, entries: list[Entry], mark: Any) -> Written:
+        """Hands entries over; those that the outlet cannot make sense of are found and set aside."""
+        try:
+            written: Written = await self._call("write", entries)
+        except _NONSENSE as error:
+            if len(entries) == 1:
+                return Written(mark, {entries[0].position: f"it makes no sense of it: {type(error).__name__}: {error}"})
+            middle = len(entries) // 2
+            first = await self._write(entries[:middle], mark)
+            second = await self._write(entries[middle:], first.mark)
+            return Written(second.mark, {**first.refused, **second.refused})
+        return written
+
     async def _call(self, method: str, *args: Any) -> Any:
         try:
             return await self._handle.call(method, *args)
         except UnreachableError:
             raise
         except Exception as error:  # libraries raise whatever they do, and none of it may stop a run
+            if method == "write" and isinstance(error, _NONSENSE):
+                raise
             if isinstance(error, BrokenPipeError) and isinstance(self._outlet, StandardOutput):
                 raise  # whoever reads what we print has gone, as `| head` does
             raise UnreachableError(f"{type(error).__name__}: {error}") from error

@@ -377,8 +377,9 @@ class Driver:
             looking.cancel()
 
     async def _keep_telling(self) -> None:
+        rates = Rates()
         while True:
-            await self._tell_progress(Rates())
+            await self._tell_progress(rates)
             await asyncio.sleep(_LOOK_SECONDS)
 
     # how it goes

@@ -43,7 +43,6 @@ _STAGE_GAUGES = {
 }
 _SINK_COUNTERS = {
     "sink_delivered": ("delivered", "Entries that a sink has taken"),
-    "sink_refused": ("refused", "Entries that a sink will not take, which are set aside"),
     "sink_failures": ("failures", "Times that a sink could not be reached"),
 }
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -62,6 +61,8 @@ def families(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
     yield _labelled(GaugeMetricFamily, "sink_behind", "Entries a sink has yet to take", "sink", behind)
     for name, (key, text) in _SINK_COUNTERS.items():
         yield _labelled(CounterMetricFamily, name, text, "sink", {sink: found[key] for sink, found in outlets.items()})
+    refused = {sink: float(found["refused"]) for sink, found in outlets.items()}
+    yield _labelled(GaugeMetricFamily, "sink_refused", "Entries set aside, which a sink will not take", "sink", refused)
     down = {sink: float(bool(found["error"])) for sink, found in outlets.items()}
     yield _labelled(GaugeMetricFamily, "sink_down", "1 while a sink cannot be reached", "sink", down)
     lag = snapshot["lag_seconds"]
