@@ -169,11 +169,13 @@ def run(
         if out is None or not is_directory:
             raise ConfigError("name a source, or with --out the directory of a run to go on with")
         config_of_earlier, sources = earlier(place)
+    consent = ""
     if config_of_earlier is not None and config_file is None:
         config_file = place / "config.yaml"
+        consent = f"--config {shlex.quote(str(config_file))}"
     config = load(config_file, settings or (), labels=labels, model=None if model is None else str(model))
     config = with_sinks(config, to or ())
-    outlets = open_outlets(config)
+    outlets = open_outlets(config, consent)
     prints_rows = out == "-" or any(outlet.name == "-" for outlet in outlets)
     if out == "-" and any(sink.to == "-" for sink in config.sinks):
         raise ConfigError("--out - and a sink at - would both write to standard output")
@@ -188,8 +190,8 @@ def run(
             target = engine.Place(sinks=[Lines(sys.stdout)], outlets=outlets)
         elif not is_directory:
             _check_writable(place)
-            files = Files(place, place.with_suffix(".quarantine.jsonl"), keeps_empty=False)
-            target = engine.Place(sinks=[files], outlets=outlets)
+            beside = (place.with_suffix(f".{kind}.jsonl") for kind in ("quarantine", "events"))
+            target = engine.Place(sinks=[Files(place, *beside, keeps_empty=False)], outlets=outlets)
             where = f"; rows are in {place}"
         else:
             directory = RunDirectory(place, config, fresh)
@@ -221,7 +223,9 @@ def run(
     _tell_undelivered(report, place if is_directory else None)
     if not is_complete:
         how = "stopped at once" if is_interrupted else "stopped"
-        resume = "rows made so far are kept" if not is_directory else f"go on with: {_resume(place, ray)}"
+        has_commands = any(alert.command for alert in config.alerts)
+        again = _resume(place, ray, has_commands)
+        resume = "rows made so far are kept" if not is_directory else f"go on with: {again}"
         _err.print(Text.assemble((how, "bold yellow"), f" {resume}"), soft_wrap=True)
         _leave(INTERRUPTED)
     raise typer.Exit(SOME_FAILED if report.num_failed or report.undelivered else OK)
@@ -235,8 +239,9 @@ def _tell_undelivered(report: ConsoleReport, place: Path | None) -> None:
         _err.print(Text.assemble(("undelivered", "bold yellow"), detail), soft_wrap=True)
 
 
-def _resume(place: Path, ray: str | None) -> str:
-    return shlex.join(["streammm", "run", "--out", str(place), *([f"--ray={ray}"] if ray else [])])
+def _resume(place: Path, ray: str | None, runs_commands: bool) -> str:
+    again = ["streammm", "run", "--out", str(place), *([f"--ray={ray}"] if ray else [])]
+    return shlex.join([*again, *(["--config", str(place / "config.yaml")] if runs_commands else [])])
 
 
 def _check_writable(path: Path) -> None:
@@ -259,6 +264,9 @@ def deliver(
     retry_refused: Annotated[
         bool, typer.Option("--retry-refused", help="Offer what a sink would not take once more.")
     ] = False,
+    commands: Annotated[
+        bool, typer.Option("--commands", help="Run the commands that the alerts of the run name.")
+    ] = False,
 ) -> None:
     """Deliver what a run has made and its sinks, or those at other addresses, have not yet; nothing is done again."""
     from streammm.run_directory import held
@@ -267,9 +275,9 @@ def deliver(
     from streammm_workers import delivery
 
     with held(run_directory) as (config, journal), ExitStack() as stack:
-        outlets = open_outlets(with_sinks(config, to or ()))
+        outlets = open_outlets(with_sinks(config, to or ()), "" if commands else "--commands")
         if not outlets:
-            raise ConfigError(f"the run in {run_directory} has no sinks; name one with --to")
+            raise ConfigError(f"the run in {run_directory} has no sinks or alerts; name a sink with --to")
         report = ConsoleReport(_err)
         stack.callback(report.close)
         states: dict[str, dict[str, Any]] = {}
@@ -293,7 +301,8 @@ def deliver(
 @app.command()
 def schema(
     kind: Annotated[
-        Literal["row", "event", "quarantine"] | None, typer.Argument(help="Of one kind of line. Default: of all.")
+        Literal["row", "event", "quarantine", "alert"] | None,
+        typer.Argument(help="Of one kind of line. Default: of all."),
     ] = None,
 ) -> None:
     """Print the JSON Schema of what is written."""
@@ -326,7 +335,8 @@ def status(
         highlight=False,
     )
     _out.print(
-        f"{found['segments']} segments, {found['media_seconds']:.1f} s of media, {found['errors']} errors, "
+        f"{found['segments']} segments, {found['events']} events, {found['media_seconds']:.1f} s of media, "
+        f"{found['errors']} errors, "
         f"{found['restarts']} restarts, {found['quarantined_segments']} segments quarantined",
         highlight=False,
     )

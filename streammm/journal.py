@@ -1,4 +1,4 @@
-"""The commit point: rows, cursor and fusion state of a source go in together, and sinks read from here.
+"""The commit point: rows, events, cursor and state of a source go in together, and sinks read from here.
 
 SQLite in the run directory, in memory, or PostgreSQL: one schema, whatever is beneath. Three rules make rows exactly
 once. A source belongs to whoever leased it last: each lease has a higher epoch, and a commit of an older one is
@@ -13,7 +13,7 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import (
@@ -46,7 +46,7 @@ from sqlalchemy.schema import CreateSchema
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.types import SCHEMA_VERSION, SourceReport
 
-FORMAT = 1
+FORMAT = 2
 """Of the tables; a journal of another format is not touched."""
 
 TODO, DONE, QUARANTINED, SKIPPED = "todo", "done", "quarantined", "skipped"
@@ -72,6 +72,7 @@ _sources = Table(
     Column("num_errors", Integer, nullable=False, default=0),
     Column("last_error", String, nullable=False, default=""),
     Column("num_restarts", Integer, nullable=False, default=0),
+    Column("num_events", Integer, nullable=False, default=0),
 )
 _entries = Table(
     "entries",
@@ -80,8 +81,9 @@ _entries = Table(
     Column("source", _Key, ForeignKey("sources.id"), nullable=False),
     Column("segment", Integer),
     Column("kind", String, nullable=False),
+    Column("item", Integer, nullable=False, default=0),
     Column("text", String, nullable=False),
-    UniqueConstraint("source", "segment", "kind"),
+    UniqueConstraint("source", "segment", "kind", "item"),
     sqlite_autoincrement=True,
 )
 _sinks = Table(
@@ -106,9 +108,9 @@ class JournalError(StreammmError):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a source has come: the next segment to do, the fusion state before it, and what was counted so far.
+    """How far a source has come: the next segment to do, the state before it, and what was counted so far.
 
-    ``state`` is what safetensors makes of the tensors, None at the beginning.
+    ``state``, of fusion and events, is what safetensors makes of the tensors, None at the beginning.
     """
 
     next_segment: int = 0
@@ -117,12 +119,16 @@ class Cursor:
     num_errors: int = 0
     last_error: str = ""
     num_restarts: int = 0
+    num_events: int = 0
 
     def report(self, source: str) -> SourceReport:
         """The same as what is told of a source."""
         return SourceReport(
             source, self.next_segment, self.media_seconds, self.num_errors, self.last_error, self.num_restarts
         )
+
+
+_CURSOR = tuple(each.name for each in fields(Cursor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +151,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is committed of one segment: a ``row``, or the ``quarantine`` of a segment or (None) of a whole source.
+    """What is committed of a segment: a ``row``, an ``event``, or the ``quarantine`` of it or (None) of a whole source.
 
-    ``text`` is a line of JSON. ``position`` grows from entry to entry of a journal; 0 before it is committed.
+    ``text`` is a line of JSON. ``position`` grows from entry to entry of a journal; 0 before it is committed. ``item``
+    tells several of a kind in one segment apart.
     """
 
     source: str
@@ -155,6 +162,7 @@ class Entry:
     kind: str
     text: str
     position: int = 0
+    item: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +178,15 @@ class Commit:
 
 def quarantine_entry(error: SourceError, segment: int | None = None) -> Entry:
     """The entry for a source, or one segment of it, that was given up."""
-    fields: dict[str, str | int] = {
+    found: dict[str, str | int] = {
         "schema": SCHEMA_VERSION,
         "source": error.source,
         "reason": error.reason,
         "detail": error.detail,
     }
     if segment is not None:
-        fields |= {"segment": segment}
-    return Entry(error.source, segment, "quarantine", json.dumps(fields, ensure_ascii=False))
+        found |= {"segment": segment}
+    return Entry(error.source, segment, "quarantine", json.dumps(found, ensure_ascii=False))
 
 
 class Journal:
@@ -214,7 +222,9 @@ class Journal:
                 if found is None:
                     _put_meta(connection, "format", str(FORMAT))
                 elif found != str(FORMAT):
-                    raise ConfigError(f"the journal has format {found}, this version of streammm reads {FORMAT}")
+                    raise ConfigError(
+                        f"the journal has format {found}, this version of streammm reads {FORMAT}: use another"
+                    )
                 self._last = connection.scalar(select(func.max(_entries.c.position))) or 0
                 self._read_up_to = _pairs(connection, select(_sinks.c.name, _sinks.c.position))
         except SQLAlchemyError as error:
@@ -278,10 +288,7 @@ class Journal:
             if epoch is None:
                 return None
             row = connection.execute(select(_sources).where(_sources.c.name == name)).one()
-        cursor = Cursor(
-            row.next_segment, row.state, row.media_seconds, row.num_errors, row.last_error, row.num_restarts
-        )
-        return Lease(epoch, cursor)
+        return Lease(epoch, Cursor(**{name: getattr(row, name) for name in _CURSOR}))
 
     def commit(
         self, name: str, epoch: int, entries: Sequence[Entry], cursor: Cursor, is_done: bool = False
@@ -313,14 +320,12 @@ class Journal:
         if found is None or found.epoch != commit.epoch or cursor.next_segment < found.next_segment:
             return False
         if found.status == TODO:
-            values: dict[str, Any] = {
-                key: getattr(cursor, key)
-                for key in ("next_segment", "state", "media_seconds", "num_errors", "last_error", "num_restarts")
-            }
+            values: dict[str, Any] = {key: getattr(cursor, key) for key in _CURSOR}
             if commit.is_done:
                 values |= {"status": DONE, "state": None}
             connection.execute(update(_sources).where(_sources.c.id == found.id).values(values))
-            new = [e for e in commit.entries if e.segment is not None and e.segment >= found.next_segment]
+            first = 0 if commit.is_done else found.next_segment  # the end closes events with a segment that was there
+            new = [e for e in commit.entries if e.segment is not None and e.segment >= first]
             self._add(connection, found.id, new)
         return True
 
@@ -380,13 +385,7 @@ class Journal:
     def read(self, after: int, limit: int = 1000, *, source: str | None = None, kind: str | None = None) -> list[Entry]:
         """Entries after a position, in the order in which they were committed; all, or of one source or kind."""
         with self._begin() as connection:
-            query = (
-                select(_sources.c.name, _entries.c.segment, _entries.c.kind, _entries.c.text, _entries.c.position)
-                .join(_sources, _sources.c.id == _entries.c.source)
-                .where(_entries.c.position > after)
-                .order_by(_entries.c.position)
-                .limit(limit)
-            )
+            query = _reading().where(_entries.c.position > after).order_by(_entries.c.position).limit(limit)
             if source is not None:
                 query = query.where(_sources.c.name == source)
             if kind is not None:
@@ -500,7 +499,7 @@ class Journal:
         return bool(self._last - min(self._read_up_to.values()) < _MAX_UNREAD_IN_MEMORY)
 
     def summary(self) -> dict[str, Any]:
-        """How the run stands: sources by status, reasons of those given up or left out, segments, seconds, errors."""
+        """How the run stands: sources by status, why some were given up or left out, and what was counted in all."""
         with self._begin() as connection:
             statuses = _pairs(connection, select(_sources.c.status, func.count()).group_by(_sources.c.status))
             reasons = connection.execute(
@@ -508,7 +507,7 @@ class Journal:
                 .where(_sources.c.status.in_((QUARANTINED, SKIPPED)))
                 .group_by(_sources.c.status, _sources.c.reason)
             ).all()
-            names = ("next_segment", "media_seconds", "num_errors", "num_restarts")
+            names = ("next_segment", "media_seconds", "num_errors", "num_restarts", "num_events")
             sums = connection.execute(select(*(func.coalesce(func.sum(_sources.c[name]), 0) for name in names))).one()
             segments = connection.scalar(
                 select(func.count()).where(_entries.c.kind == "quarantine", _entries.c.segment.is_not(None))
@@ -521,6 +520,7 @@ class Journal:
             "media_seconds": float(sums[1]),
             "errors": int(sums[2]),
             "restarts": int(sums[3]),
+            "events": int(sums[4]),
             "quarantined_segments": segments or 0,
         }
 
@@ -571,7 +571,9 @@ class Journal:
     def _add(self, connection: Connection, source: int, entries: Sequence[Entry]) -> None:
         if not entries:
             return
-        columns = [{"source": source, "segment": e.segment, "kind": e.kind, "text": e.text} for e in entries]
+        columns = [
+            {"source": source, "segment": e.segment, "kind": e.kind, "item": e.item, "text": e.text} for e in entries
+        ]
         connection.execute(insert(_entries), columns)
         self._last += len(entries)
 
@@ -629,7 +631,7 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
 
 
 def _reading() -> Select[Any, Any]:
-    columns = (_sources.c.name, _entries.c.segment, _entries.c.kind, _entries.c.text, _entries.c.position)
+    columns = (_sources.c.name, *(_entries.c[name] for name in ("segment", "kind", "text", "position", "item")))
     return select(*columns).select_from(_entries).join(_sources, _sources.c.id == _entries.c.source)
 
 

@@ -21,6 +21,9 @@ from streammm.sinks.files import Files, set_aside
 
 JOURNAL_FILE = "journal.sqlite"
 
+_FILES = ("results.jsonl", "quarantine.jsonl", "events.jsonl")
+"""What is written of the journal's entries."""
+
 
 def journal_url(path: Path, config: Config) -> tuple[str, str]:
     """Where the journal of a run directory is: a URL, and the schema in databases that have some."""
@@ -44,7 +47,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, config: Config, fresh: bool = False) -> None:
         self.path = path
-        self.results = path / "results.jsonl"
+        self.results = path / _FILES[0]
         self.owner = secrets.token_hex(8)
         self.url, self.schema = journal_url(path, config)
         self._config = config
@@ -81,7 +84,7 @@ class RunDirectory:
         try:
             if not self.is_resumed:
                 journal.clear()
-                for name in ("results.jsonl", "quarantine.jsonl", "config.yaml"):
+                for name in (*_FILES, "config.yaml"):
                     set_aside(self.path / name)
             journal.own()
             journal.put_meta("identity", self._identity)
@@ -93,8 +96,8 @@ class RunDirectory:
                 journal.put_meta("sources", list(sources))
             num_retried = 0
             if retry_quarantined and (num_retried := journal.retry_quarantined(("files", "observer"))):
-                (self.path / "quarantine.jsonl").unlink(missing_ok=True)
-                self.results.unlink(missing_ok=True)  # both are written anew from the journal
+                for name in _FILES:
+                    (self.path / name).unlink(missing_ok=True)  # written anew from the journal
         finally:
             journal.close()
         (self.path / "config.yaml").write_text(self._config.to_yaml(), encoding="utf-8")
@@ -102,7 +105,7 @@ class RunDirectory:
 
     def files(self) -> Files:
         """The sink that writes this directory's files."""
-        return Files(self.results, self.path / "quarantine.jsonl")
+        return Files(*(self.path / name for name in _FILES))
 
     def close(self) -> None:
         """Lets others work in it."""

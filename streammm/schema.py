@@ -120,6 +120,13 @@ class Quarantine(_Form):
     segment: Annotated[Count | None, Field(description="Where it is one segment only.")] = None
 
 
+class EventTimes(_Form):
+    """An event's start and end by the wall's clock, UTC in ISO 8601."""
+
+    start: str
+    end: str
+
+
 class Event(_Form):
     """A label that holds for a time, as far as it is known: told when it opens, goes on and closes, with one id."""
 
@@ -131,12 +138,27 @@ class Event(_Form):
     start_seconds: float
     end_seconds: float
     opened_seconds: Annotated[float, Field(description="Before this nobody could know of it.")]
+    last_start_seconds: Annotated[float, Field(description="From when on the last segment in which it was on added.")]
+    score: Annotated[Share, Field(description="In that segment.")]
     peak_score: Share
     mean_score: Share
     segments: Annotated[Count, Field(description="Segments in which the label was on.")]
+    segment: Annotated[Count, Field(description="With which this is told.")]
+    model: Annotated[str, Field(description="Names the encoders and all settings on which the scores depend.")]
+    live: Annotated[EventTimes | None, Field(description="Of live sources.")] = None
 
 
-FORMS: dict[str, type[BaseModel]] = {"row": Row, "event": Event, "quarantine": Quarantine}
+class Alert(_Form):
+    """Somebody is to be told of an event, which is as it was when its rule called for that."""
+
+    id: Id
+    schema_: Annotated[Version, Field(alias="schema")]
+    alert: Annotated[str, Field(description="The name of the rule.")]
+    held_seconds: Annotated[NotNegative, Field(description="How long the score had been high enough.")]
+    event: Event
+
+
+FORMS: dict[str, type[BaseModel]] = {"row": Row, "event": Event, "quarantine": Quarantine, "alert": Alert}
 """What the entries of each kind hold."""
 
 
@@ -146,7 +168,7 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:streammm:schema:{SCHEMA_VERSION}",
-        "title": "What streammm writes: a row a segment, events, and what was given up",
+        "title": "What streammm writes: a row a segment, events, alerts, and what was given up",
         "anyOf": [{"$ref": f"#/$defs/{form.__name__}"} for form in FORMS.values()],
         "$defs": found["$defs"],
     }

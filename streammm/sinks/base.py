@@ -56,10 +56,14 @@ class UnreachableError(StreammmError):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of entries: a mark of plain JSON types, and by position why some of them will never be taken."""
+    """What became of entries: a mark of plain JSON types, and by position why some of them will never be taken.
+
+    ``num_told`` is how many were passed on, None where that is all others.
+    """
 
     mark: Any = None
     refused: Mapping[int, str] = field(default_factory=dict)
+    num_told: int | None = None
 
 
 class Outlet(Protocol):

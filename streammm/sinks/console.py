@@ -45,6 +45,7 @@ class ConsoleReport:
         self._num_warnings = 0
         self._media_seconds = 0.0
         self.num_rows = 0
+        self.num_events = 0
         self.num_failed = 0
         self.num_done = 0
         self.num_skipped = 0
@@ -58,11 +59,16 @@ class ConsoleReport:
             self._display.start()
 
     def entries(self, entries: Sequence[Entry]) -> None:
-        """Takes what is committed; rows of live sources are shown at once."""
+        """Takes what is committed; rows and events of live sources are shown at once."""
         for entry in entries:
             if entry.kind == "quarantine" and entry.segment is not None:
                 detail = json.loads(entry.text)["detail"]
                 self._warn("quarantined", f"{entry.source}: segment {entry.segment}: {detail}")
+            if entry.kind == "event":
+                told = json.loads(entry.text)
+                self.num_events += told["state"] == "open"
+                if "live" in told:
+                    self._live.show_event(told)
             if entry.kind != "row":
                 continue
             self.num_rows += 1
@@ -148,6 +154,8 @@ class ConsoleReport:
         seconds = time.monotonic() - self._started
         sources = "1 source" if self.num_done == 1 else f"{self.num_done} sources"
         text = f"{self.num_rows} segments of {sources}, {self._media_seconds:.1f} s of media in {seconds:.1f} s"
+        if self.num_events:
+            text += ", 1 event" if self.num_events == 1 else f", {self.num_events} events"
         text += f", {self.num_failed} quarantined" if self.num_failed else ""
         text += f", {self.num_skipped} skipped" if self.num_skipped else ""
         text += f", {self.num_before} sources were done before" if self.num_before else ""

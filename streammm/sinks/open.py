@@ -9,11 +9,15 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from streammm.config import Config, SinkConfig
+from streammm.alerts import WEEKDAYS, Hours, Rule, minutes_of
+from streammm.config import AlertConfig, Config, SinkConfig
 from streammm.errors import ConfigError, SourceError
 from streammm.media.address import expand_secrets, is_address, redact
+from streammm.sinks.alert import Alert
 from streammm.sinks.base import Outlet
+from streammm.sinks.command import Command
 
 _FILES = {
     "jsonl": "appended:JsonLines",
@@ -36,6 +40,8 @@ _SERVERS = {
     "https": "webhook:Webhook",
 }
 _EXTRAS = {"confluent_kafka": "kafka", "paho": "mqtt", "httpx": "webhook", "pyarrow": "parquet"}
+_ALERTED = ("https", "http", "mqtts", "mqtt")
+_COMMAND_SECONDS = 30.0
 _ENDINGS = (".jsonl", ".csv")
 _TAKEN = ("files", "lines", "observer")
 """Names of what belongs to a run itself."""
@@ -52,8 +58,12 @@ def with_sinks(config: Config, more: Sequence[str] = ()) -> Config:
     return config.model_copy(update={"sinks": tuple(sinks)})
 
 
-def open_outlets(config: Config) -> list[Outlet]:
+def open_outlets(config: Config, missing_consent: str = "") -> list[Outlet]:
     """The outlets of a configuration that `with_sinks` made.
+
+    Args:
+        config: where its rows go, and its alerts.
+        missing_consent: what the user has to add for commands to be run, where the configuration may be a stranger's.
 
     Raises:
         ConfigError: an address or an option cannot be meant, a secret is written out, a library is not installed.
@@ -64,7 +74,46 @@ def open_outlets(config: Config) -> list[Outlet]:
         if outlet.name in outlets or outlet.name in _TAKEN:
             raise ConfigError(f"sinks.{number}: there is another sink named {outlet.name}")
         outlets[outlet.name] = outlet
+    for number, alert in enumerate(config.alerts):
+        if alert.title in outlets or alert.title in _TAKEN:
+            raise ConfigError(f"alerts.{number}: there is another named {alert.title}; give it a name")
+        if alert.command is not None and missing_consent:
+            program = " ".join(alert.command)
+            raise ConfigError(f"alerts.{number}.command would be run: {program}; {missing_consent} allows that")
+        outlets[alert.title] = _open_alert(f"alerts.{number}", alert)
     return list(outlets.values())
+
+
+def _open_alert(key: str, alert: AlertConfig) -> Outlet:
+    rule = Rule(
+        alert.title,
+        frozenset(alert.labels),
+        alert.score,
+        alert.duration_seconds,
+        alert.cooldown_seconds,
+        alert.sources,
+        _hours(alert) if alert.hours or alert.weekdays else None,
+    )
+    target: Outlet
+    if alert.command is not None:
+        try:
+            target = Command(alert.title, alert.command, alert.timeout_seconds or _COMMAND_SECONDS)
+        except ConfigError as error:
+            raise ConfigError(f"{key}.{error}") from error
+    elif alert.to is None or alert.to.partition("://")[0] not in _ALERTED:
+        raise ConfigError(f"{key}.to: alerts go to {', '.join(f'{name}://...' for name in _ALERTED)}, or to a command")
+    else:
+        options = {"secret": alert.secret, "timeout_seconds": alert.timeout_seconds}
+        target = _open(key, SinkConfig(to=alert.to, name=alert.title, **options))
+    return Alert(rule, target, alert.max_age_seconds)
+
+
+def _hours(alert: AlertConfig) -> Hours:
+    return Hours(
+        tuple(map(minutes_of, alert.hours)) or ((0, 24 * 60),),
+        frozenset(map(WEEKDAYS.index, alert.weekdays or WEEKDAYS)),
+        None if alert.time_zone is None else ZoneInfo(alert.time_zone),
+    )
 
 
 def _open(key: str, sink: SinkConfig) -> Outlet:

@@ -54,7 +54,8 @@ def model_card_text(name: str, card: ModelCard, report: Mapping[str, Any]) -> st
         f"The segments that it fails at most are in [{PAGE_FILE}]({PAGE_FILE}), with links to them.",
         "",
         f"Calibration: logits are divided by {card.temperature:.3f}, found on validation. Thresholds by label are in "
-        "`model.json`.",
+        "`model.json`"
+        + (", with what makes an event of each, tuned for event F1 on validation." if card.events else "."),
         "",
         "## What it is for",
         "",

@@ -51,8 +51,8 @@ def rows(first: int, last: int, source: str = "a.mp4", **changes: Any) -> list[E
 
 
 def event_entry(position: int = 0, source: str = "a.mp4", state: str = "open") -> Entry:
-    event: Any = Event(source, "music", 2.0, 6.0, 0.9, 0.8, 2, 4.0, state)  # type: ignore[arg-type]
-    return Entry(source, 2, "event", json.dumps(event.to_json()), position)
+    event: Any = Event(source, "music", 2.0, 6.0, 4.0, 0.7, 0.9, 0.8, 2, 4.0, state)  # type: ignore[arg-type]
+    return Entry(source, 2, "event", json.dumps({**event.to_json(), "segment": 2, "model": "m:1"}), position)
 
 
 def quarantined(position: int = 0, source: str = "b.mp4") -> Entry:

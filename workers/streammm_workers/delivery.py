@@ -144,8 +144,7 @@ class Delivery:
         written = Written(self._mark)
         if entries:
             written = await self._write(entries, self._mark)
-            self.num_delivered += len(entries) - len(written.refused)
-            self._note_refusals(written)
+            self._count(entries, written)
             self._pause_seconds = 0.0
         await self._journal.call("advance", self.name, up_to, written.mark, written.refused)
         self.position, self._mark, self._pending, self._waiting_since = up_to, written.mark, None, None
@@ -161,12 +160,13 @@ class Delivery:
             await self._journal.call("advance", self.name, self.position, written.mark, written.refused)
             self._mark, after = written.mark, entries[-1].position
             self.num_refused -= len(entries)
-            self._note_refusals(written)
-            self.num_delivered += len(taken)
+            self._count(entries, written)
 
-    def _note_refusals(self, written: Written) -> None:
+    def _count(self, entries: Sequence[Entry], written: Written) -> None:
+        told = written.num_told
+        self.num_delivered += len(entries) - len(written.refused) if told is None else told
         self.num_refused += len(written.refused)
-        self.last_refusal = next(reversed(written.refused.values()), self.last_refusal)
+        self.last_refusal = [self.last_refusal, *written.refused.values()][-1]
 
     async def _is_due(self, is_last: bool) -> bool:
         """Whether there is enough, or it has waited long enough."""

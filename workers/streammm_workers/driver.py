@@ -41,7 +41,7 @@ class Observer(Protocol):
     """Who a run is told to: a terminal, a program."""
 
     def entries(self, entries: Sequence[Entry]) -> None:
-        """Rows and what was given up, as they are committed; in order within each source."""
+        """Rows, events and what was given up, as they are committed; in order within each source."""
 
     def finished(self, report: SourceReport) -> None:
         """A source has ended, all its rows were told before."""
@@ -474,6 +474,8 @@ class _Told:
                         driver._live.add(entry.source)
                         driver._make_room()
                 driver._deaths.pop(entry.source, None)
+            elif entry.kind == "event" and (told := json.loads(entry.text))["state"] == "open":
+                progress.events[told["label"]] = progress.events.get(told["label"], 0) + 1
         driver._observer.entries(entries)
 
     def close(self) -> None:

@@ -54,6 +54,7 @@ def families(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
         yield CounterMetricFamily(f"streammm_{name}", text, value=snapshot[key])
     for name, (key, text) in _GAUGES.items():
         yield GaugeMetricFamily(f"streammm_{name}", text, value=snapshot[key])
+    yield _labelled(CounterMetricFamily, "events", "Events that opened", "label", snapshot["events"])
     yield _labelled(CounterMetricFamily, "sources_quarantined", "Sources given up", "reason", snapshot["quarantined"])
     outlets = snapshot["outlets"]
     behind = snapshot["sinks_behind"] | {sink: found["behind"] for sink, found in outlets.items()}
