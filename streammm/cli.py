@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from streammm import cli_report, cli_training
+from streammm import cli_privacy, cli_report, cli_training
 from streammm.config import explained, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.media.address import public_name
@@ -155,6 +155,7 @@ def run(
     """Classify files and live streams segment by segment."""
     from streammm.build import listing_options
     from streammm.media.listing import list_sources
+    from streammm.retention import Retention
     from streammm.run_directory import RunDirectory, earlier
     from streammm.sinks.console import ConsoleReport
     from streammm.sinks.files import Files, Lines
@@ -181,11 +182,15 @@ def run(
         raise ConfigError("--out - and a sink at - would both write to standard output")
     if not is_directory and (fresh or retry_quarantined or config.output.journal):
         raise ConfigError("--fresh, --retry-quarantined and output.journal are for run directories")
+    if not is_directory and Retention.of(place, config.retention):
+        raise ConfigError("retention is for run directories")
     names = list_sources(sources, listing_options(config))
     if (first := next(names, None)) is None:
         raise ConfigError(f"no media files in {', '.join(sources)}")
+    listed = chain([first], names)
     with ExitStack() as stack:
         where = ""
+        directory = None
         if out == "-":
             target = engine.Place(sinks=[Lines(sys.stdout)], outlets=outlets)
         elif not is_directory:
@@ -202,14 +207,16 @@ def run(
                 [directory.files()],
                 lambda: directory.begin(stored, retry_quarantined),
                 outlets,
+                Retention.of(place, config.retention),
             )
+            listed = directory.without_forgotten(listed, sources)
             where = f"; rows are in {directory.results}"
         report = ConsoleReport(_err)
         stack.callback(report.close)
         observer = stack.enter_context(Exporter(report, metrics, uses_ray=ray is not None))
         is_interrupted = False
         try:
-            is_complete = engine.run(config, chain([first], names), observer, ray, target, report.stopping)
+            is_complete = engine.run(config, listed, observer, ray, target, report.stopping)
         except KeyboardInterrupt:
             is_interrupted, is_complete = True, False
         except BrokenPipeError:
@@ -220,6 +227,9 @@ def run(
         _out.print(report.table())
         _out.print()
         _out.print(report.summary() + where, highlight=False, markup=False, soft_wrap=True)
+    if directory is not None and directory.num_forgotten:
+        left_out = f" left out, forgotten by streammm forget: {directory.num_forgotten}; name them to take them again"
+        _err.print(Text.assemble(("skipped", "bold yellow"), left_out), soft_wrap=True)
     _tell_undelivered(report, place if is_directory else None)
     if not is_complete:
         how = "stopped at once" if is_interrupted else "stopped"
@@ -321,7 +331,7 @@ def status(
 ) -> None:
     """Show how a run stands, from any terminal, while it goes on or afterwards."""
     from streammm.run_directory import status_of
-    from streammm.sinks.progress import as_line, sizes_as_line
+    from streammm.sinks.progress import as_line, removed_as_line, sizes_as_line
 
     found = status_of(run_directory)
     if as_json:
@@ -349,6 +359,8 @@ def status(
     for kind in ("quarantined", "skipped"):
         for reason, count in sorted(found[kind].items()):
             _out.print(f"  {kind}, {reason}: {count}", highlight=False, markup=False)
+    if found["progress"] and (removed := removed_as_line(found["progress"])):
+        _out.print(removed, highlight=False, markup=False, soft_wrap=True)
     if found["progress"] and (sizes := sizes_as_line(found["progress"])):
         _out.print(sizes, highlight=False, markup=False, soft_wrap=True)
     if found["is_running"] and found["progress"]:
@@ -356,6 +368,7 @@ def status(
 
 
 app.command()(cli_report.report)
+app.command()(cli_privacy.forget)
 
 
 @app.command()

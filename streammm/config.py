@@ -330,6 +330,33 @@ class OutputConfig(_Section):
     )
 
 
+class PrivacyConfig(_Section):
+    """What of media may leave the workers; docs/privacy.md says what is stored where."""
+
+    keeps: Literal["everything", "embeddings", "scores"] = Field(
+        "everything",
+        description="everything: what output asks for. embeddings: no picture, sound or words, also in reports and "
+        "messages; scores and embeddings only. scores: scores only.",
+    )
+    faces: Literal["keep", "blur"] = Field(
+        "keep", description="blur: faces that are found in the pictures of reports are blurred, which may miss some."
+    )
+
+    @property
+    def keeps_media(self) -> bool:
+        """Whether pictures, sound and words may leave the workers."""
+        return self.keeps == "everything"
+
+
+class RetentionConfig(_Section):
+    """How long a run directory keeps rows, events and embeddings; never less than until all sinks have them."""
+
+    max_age_days: Positive | None = Field(None, description="What is older is removed. Default: kept for ever.")
+    max_size_mb: Positive | None = Field(
+        None, description="The oldest is removed while the run directory is larger, in MiB. Default: any size."
+    )
+
+
 class SinkConfig(_Section):
     """Where rows, events and what was given up are delivered, besides the run directory. Only ``to`` must be there."""
 
@@ -506,6 +533,8 @@ class Config(_Section):
     events: EventsConfig = EventsConfig()
     training: TrainingConfig = TrainingConfig()
     output: OutputConfig = OutputConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    retention: RetentionConfig = RetentionConfig()
     engine: EngineConfig = EngineConfig()
     ray: RayConfig = RayConfig()
 
@@ -537,6 +566,21 @@ class Config(_Section):
     def _speech_is_read(self) -> Self:
         if self.speech.recogniser is not None and not self.fusion.weights["text"]:
             raise ValueError("speech.recogniser is for text, whose weight in fusion.weights is 0")
+        return self
+
+    @model_validator(mode="after")
+    def _output_is_private(self) -> Self:
+        keeps = self.privacy.keeps
+        if self.output.text and not self.privacy.keeps_media:
+            raise ValueError(f"output.text writes what is said, and privacy.keeps is {keeps}: leave one of them out")
+        if self.output.embeddings and keeps == "scores":
+            raise ValueError("output.embeddings keeps embeddings, and privacy.keeps is scores: leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _size_is_of_files(self) -> Self:
+        if self.retention.max_size_mb is not None and self.output.journal is not None:
+            raise ValueError("retention.max_size_mb is for a journal in the run directory, and output.journal is not")
         return self
 
     def to_yaml(self) -> str:

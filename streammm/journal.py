@@ -9,9 +9,11 @@ cursor moves after the sink has written, together with a mark by which the sink 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
@@ -52,6 +54,13 @@ FORMAT = 2
 TODO, DONE, QUARANTINED, SKIPPED = "todo", "done", "quarantined", "skipped"
 
 _MAX_UNREAD_IN_MEMORY = 10_000
+_STAYS = ("format", "forgotten")
+"""What `Journal.clear` does not forget: of what is forgotten, that it is."""
+
+_SPARE_SHARE = 0.2
+"""So much of a file of SQLite may be empty before it is written anew."""
+
+_MAX_TIMES = 200
 _NAMES_A_QUERY = 500
 
 _tables = MetaData()
@@ -239,7 +248,7 @@ class Journal:
         """Forgets everything."""
         with self._begin() as connection:
             for table in reversed(_tables.sorted_tables):
-                connection.execute(delete(table).where(table.c.key != "format") if table is _meta else delete(table))
+                connection.execute(delete(table).where(table.c.key.not_in(_STAYS)) if table is _meta else delete(table))
         self._last = 0
         self._read_up_to = {}
 
@@ -498,6 +507,125 @@ class Journal:
             return True
         return bool(self._last - min(self._read_up_to.values()) < _MAX_UNREAD_IN_MEMORY)
 
+    # what is removed
+
+    def count_of(self, names: Sequence[str]) -> dict[str, int]:
+        """How many entries there are of some sources, by kind; a source that is known counts as ``source``."""
+        with self._begin() as connection:
+            return _counts(connection, list(_by_name(connection, names, _sources.c.id).values()))
+
+    def forget(self, names: Sequence[str]) -> dict[str, int]:
+        """Removes sources with all that is known of them; `tidy` then leaves no byte of it. Counts as `count_of`.
+
+        That they are forgotten is remembered by digests, see `is_forgotten`.
+        """
+        with self._begin() as connection:
+            ids = list(_by_name(connection, names, _sources.c.id).values())
+            counts = _counts(connection, ids)
+            of_these = _entries.c.source.in_(ids)
+            positions = select(_entries.c.position).where(of_these)
+            events = connection.scalars(select(_entries.c.text).where(of_these, _entries.c.kind == "event"))
+            traces = {*names, *(json.loads(text)["id"] for text in events)}
+            connection.execute(delete(_refused).where(_refused.c.position.in_(positions)))
+            connection.execute(delete(_entries).where(of_these))
+            connection.execute(delete(_sources).where(_sources.c.id.in_(ids)))
+            for sink, mark in _pairs(connection, select(_sinks.c.name, _sinks.c.mark)).items():
+                cleared = json.dumps(_without(json.loads(mark), traces))
+                connection.execute(update(_sinks).where(_sinks.c.name == sink).values(mark=cleared))
+            named = [name for name in json.loads(_meta_value(connection, "sources") or "[]") if name not in names]
+            _put_meta(connection, "sources", json.dumps(named, ensure_ascii=False))
+            connection.execute(delete(_meta).where(_meta.c.key == "progress"))
+            salt, digests = _forgotten(connection)
+            digests |= {_digest(salt, name) for name in names}
+            _put_meta(connection, "forgotten", json.dumps({"salt": salt, "digests": sorted(digests)}))
+        return counts
+
+    def forgotten(self, names: Iterable[str]) -> set[str]:
+        """Those of some names that were forgotten."""
+        with self._begin() as connection:
+            salt, digests = _forgotten(connection)
+        return {name for name in names if _digest(salt, name) in digests} if digests else set()
+
+    def take_again(self, names: Iterable[str]) -> None:
+        """Lets sources that were forgotten be taken up again."""
+        with self._begin() as connection:
+            salt, digests = _forgotten(connection)
+            if digests:
+                digests -= {_digest(salt, name) for name in names}
+                _put_meta(connection, "forgotten", json.dumps({"salt": salt, "digests": sorted(digests)}))
+
+    def removable(
+        self, sinks: Sequence[str], max_age_seconds: float | None, share: float
+    ) -> tuple[int, dict[str, int], int]:
+        """What retention may remove: all up to a position, that the sinks have had.
+
+        An entry's age is counted from a time at which it was there, so that it is never taken for older than it is.
+
+        Args:
+            sinks: those that must have it.
+            max_age_seconds: what is older goes; None for any age.
+            share: of all entries, oldest first, which goes whatever its age.
+
+        Returns:
+            The position, 0 if there is nothing; what that is by kind; and how many entries more are due, and wait.
+        """
+        now = time.time()
+        with self._begin() as connection:
+            last = connection.scalar(select(func.max(_entries.c.position))) or 0
+            times = [(at, then) for at, then in json.loads(_meta_value(connection, "times") or "[]") if then <= now]
+            step = 0.0 if max_age_seconds is None else max_age_seconds / _MAX_TIMES
+            if max_age_seconds is not None and (not times or now - times[-1][1] >= step):
+                old = [one for one in times if one[1] < now - max_age_seconds]
+                times = [*old[-1:], *times[len(old) :], (last, now)]
+                _put_meta(connection, "times", json.dumps(times))
+            due = max([0, *(at for at, then in times if max_age_seconds is not None and then < now - max_age_seconds)])
+            if share > 0:
+                count = connection.scalar(select(func.count()).select_from(_entries)) or 0
+                at = max(0, min(count, round(share * count)) - 1)
+                oldest = select(_entries.c.position).order_by(_entries.c.position).offset(at).limit(1)
+                due = max(due, connection.scalar(oldest) or 0)
+            positions = _pairs(connection, select(_sinks.c.name, _sinks.c.position))
+            upto = min([due, *(positions.get(name, 0) for name in sinks)])
+            by_kind = select(_entries.c.kind, func.count()).where(_entries.c.position <= upto)
+            counts = _pairs(connection, by_kind.group_by(_entries.c.kind))
+            waiting = select(func.count()).select_from(_entries)
+            waiting = waiting.where(_entries.c.position > upto, _entries.c.position <= due)
+            return (upto if counts else 0), counts, connection.scalar(waiting) or 0
+
+    def remove(self, upto: int, written: Mapping[str, tuple[int, Any]]) -> None:
+        """Removes entries up to a position, and moves the cursors of sinks that have taken them back."""
+        with self._begin() as connection:
+            connection.execute(delete(_refused).where(_refused.c.position <= upto))
+            connection.execute(delete(_entries).where(_entries.c.position <= upto))
+            for sink, (position, mark) in written.items():
+                self._move(connection, sink, position, mark)
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect() as connection:
+                sizes = [connection.exec_driver_sql(f"PRAGMA {key}_count").scalar_one() for key in ("freelist", "page")]
+            if sizes[0] > _SPARE_SHARE * sizes[1]:
+                with suppress(JournalError):  # somebody reads it: there is a next time
+                    self.tidy()
+
+    def tidy(self) -> None:
+        """Writes the tables anew, so that no byte is left of what was removed, nor room for it.
+
+        Raises:
+            JournalError: somebody else is reading.
+        """
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                if self._engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("VACUUM")
+                    if connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+                        raise JournalError("the journal is being read by another process; try again when it has ended")
+                else:
+                    for table in _tables.sorted_tables:
+                        quoted = self._engine.dialect.identifier_preparer.quote
+                        schema = f"{quoted(self._run)}." if self._run else ""
+                        connection.exec_driver_sql(f"VACUUM FULL {schema}{quoted(table.name)}")
+        except SQLAlchemyError as error:
+            raise JournalError(f"the journal cannot be written anew: {_words(error)}") from error
+
     def summary(self) -> dict[str, Any]:
         """How the run stands: sources by status, why some were given up or left out, and what was counted in all."""
         with self._begin() as connection:
@@ -626,7 +754,8 @@ def _connect(url: str, run: str) -> Engine:
 def _set_up_sqlite(connection: Any, record: Any) -> None:
     """WAL lets others read meanwhile. NORMAL: a process that is killed loses nothing; a power cut may lose the last
     seconds, which are then done again, and the sinks take back what they had of them."""
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+    pragmas = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000", "secure_delete=ON")
+    for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -645,6 +774,30 @@ def _by_name(connection: Connection, names: Sequence[str], column: Column[Any]) 
 
 def _pairs(connection: Connection, query: Select[Any, Any]) -> dict[str, Any]:
     return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _counts(connection: Connection, ids: Sequence[int]) -> dict[str, int]:
+    by_kind = select(_entries.c.kind, func.count()).where(_entries.c.source.in_(ids)).group_by(_entries.c.kind)
+    return {**({"source": len(ids)} if ids else {}), **_pairs(connection, by_kind)}
+
+
+def _forgotten(connection: Connection) -> tuple[str, set[str]]:
+    found = json.loads(_meta_value(connection, "forgotten") or "{}")
+    return found.get("salt") or secrets.token_hex(16), set(found.get("digests", ()))
+
+
+def _digest(salt: str, name: str) -> str:
+    return hashlib.sha256(f"{salt}\0{name}".encode(errors="surrogateescape")).hexdigest()
+
+
+def _without(mark: Any, traces: Collection[str]) -> Any:
+    """A sink's mark without what it remembers of sources or events by their names: those of alerts do."""
+    if not isinstance(mark, dict):
+        return mark
+    return {
+        key: {name: one for name, one in value.items() if name not in traces} if isinstance(value, dict) else value
+        for key, value in mark.items()
+    }
 
 
 def _meta_value(connection: Connection, key: str) -> str | None:

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from streammm.build import identity
 from streammm.config import Config, load
 from streammm.errors import ConfigError
 from streammm.journal import Journal
+from streammm.media.address import public_name
 from streammm.sinks.files import Files, set_aside
 
 JOURNAL_FILE = "journal.sqlite"
@@ -29,6 +30,11 @@ def journal_url(path: Path, config: Config) -> tuple[str, str]:
     """Where the journal of a run directory is: a URL, and the schema in databases that have some."""
     schema = re.sub(r"[^a-z0-9]+", "_", path.resolve().name.lower()).strip("_")
     return config.output.journal or f"sqlite:///{path / JOURNAL_FILE}", f"streammm_{schema}"
+
+
+def files_of(path: Path) -> Files:
+    """The sink that writes the files of a run directory."""
+    return Files(*(path / name for name in _FILES))
 
 
 class RunDirectory:
@@ -53,6 +59,7 @@ class RunDirectory:
         self._config = config
         self._fresh = fresh
         self._identity = identity(config)
+        self.num_forgotten = 0
         try:
             path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
@@ -103,9 +110,29 @@ class RunDirectory:
         (self.path / "config.yaml").write_text(self._config.to_yaml(), encoding="utf-8")
         return num_retried
 
+    def without_forgotten(self, found: Iterable[Any], named: Sequence[str]) -> Iterator[Any]:
+        """What is listed, without sources that were forgotten here; those that a user names one by one come back.
+
+        ``num_forgotten`` counts what was left out.
+        """
+        journal = Journal(self.url, self.schema)
+        if self._config.output.journal is None and not (self.path / JOURNAL_FILE).exists():
+            yield from found
+            return
+        try:
+            journal.take_again(map(public_name, named))
+            for item in found:
+                name = public_name(item) if isinstance(item, str) else item.source
+                if journal.forgotten([name]):
+                    self.num_forgotten += 1
+                else:
+                    yield item
+        finally:
+            journal.close()
+
     def files(self) -> Files:
         """The sink that writes this directory's files."""
-        return Files(*(self.path / name for name in _FILES))
+        return files_of(self.path)
 
     def close(self) -> None:
         """Lets others work in it."""

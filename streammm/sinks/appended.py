@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from streammm.journal import Entry
 from streammm.rows import row_from_json
 from streammm.sinks.base import Written, data_of
-from streammm.sinks.files import set_aside
+from streammm.sinks.files import json_records, set_aside
 from streammm.sinks.lines import Line
+from streammm.sinks.removing import copies, take_out
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would run: a label or the name of a file may come from anybody."""
@@ -64,6 +65,26 @@ class JsonLines:
             self._file.close()
             self._file = None
 
+    def forget(self, sources: Collection[str], mark: Any, dry_run: bool = False) -> tuple[int, Any]:
+        """As `removing.Forgets.forget`, also in what was set aside."""
+        written = {self._written(source) for source in sources}
+        num = 0
+        if self._path.exists():
+            is_ours = mark is not None and self._path.stat().st_size >= mark
+            if is_ours and not dry_run:
+                os.truncate(self._path, mark)  # what is not noted comes again
+            num, size = take_out(self._path, self._records, written, dry_run)
+            mark = size if is_ours and not dry_run else mark
+        return num + sum(take_out(one, self._records, written, dry_run)[0] for one in copies(self._path)), mark
+
+    def _records(self, path: Path) -> Iterator[tuple[str, bytes]]:
+        """What the file holds, piece by piece, each with the source that it is of."""
+        return json_records(path)
+
+    def _written(self, source: str) -> str:
+        """A source's name as the file holds it."""
+        return source
+
     def _head(self) -> bytes:
         return b""
 
@@ -94,6 +115,14 @@ class Csv(JsonLines):
 
     def _head(self) -> bytes:
         return _csv(self._COLUMNS)
+
+    def _records(self, path: Path) -> Iterator[tuple[str, bytes]]:
+        with path.open(newline="", encoding="utf-8") as file:
+            for number, values in enumerate(csv.reader(file)):
+                yield values[0] if number and values else "", _csv(values)
+
+    def _written(self, source: str) -> str:
+        return _plain(source)
 
     def _line(self, entry: Entry) -> bytes:
         row = row_from_json(data_of(entry))

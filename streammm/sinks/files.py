@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from streammm.journal import Entry
+from streammm.sinks.removing import copies, rewrite, take_out
 
 
 class Files:
@@ -50,16 +53,54 @@ class Files:
                 file.write(b"".join(lines))
                 file.flush()
                 os.fsync(file.fileno())
-        return {kind: self._files[kind].tell() if kind in self._files else 0 for kind in self._paths}
+        return self._mark()
+
+    def trim(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Takes back the first lines of each kind, so many; the mark after that."""
+        for kind, path in self._paths.items():
+            if count := counts.get(kind, 0):
+                self._open(kind).close()
+                del self._files[kind]
+                with path.open("rb") as lines:
+                    rewrite(path, islice(lines, count, None))
+                self._open(kind)
+        return self._mark()
+
+    def forget(self, sources: Collection[str], mark: Any, dry_run: bool = False) -> tuple[int, Any]:
+        """As `removing.Forgets.forget`, also in what was set aside."""
+        num = 0
+        for kind, path in self._paths.items():
+            if path.exists() and mark and not dry_run:
+                os.truncate(path, min(path.stat().st_size, mark[kind]))  # what is not noted comes again
+            for one in (path, *copies(path)):
+                if one.exists():
+                    count, size = take_out(one, json_records, sources, dry_run)
+                    num += count
+                    mark = {**mark, kind: size} if one == path and mark and not dry_run else mark
+        return num, mark
 
     def close(self) -> None:
         for file in self._files.values():
             file.close()
 
+    def _mark(self) -> dict[str, int]:
+        return {kind: self._files[kind].tell() if kind in self._files else 0 for kind in self._paths}
+
     def _open(self, kind: str) -> BinaryIO:
         if kind not in self._files:
             self._files[kind] = self._paths[kind].open("ab")
         return self._files[kind]
+
+
+def json_records(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The lines of a file of JSON Lines, each with the source that it is of."""
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                source = json.loads(line)["source"]
+            except (ValueError, KeyError, TypeError):  # torn, by whoever was killed: it is of no use to anybody
+                source = ""
+            yield source, line
 
 
 class Lines:

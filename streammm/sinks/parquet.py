@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
@@ -31,6 +31,7 @@ _WHOLE_OR_NOT = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss
 """Stores in which an object is there once all of it is: a second name and a rename would be a copy."""
 
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+_OF_SOURCE = re.compile(r"/source=([^/]*)/")
 _PART = re.compile(r"part-([0-9a-f]+)-(\d+)-(\d+)\.parquet")
 
 
@@ -91,6 +92,56 @@ class Parquet:
         for path, content in made.items():
             self._put(path, content)
         return Written()
+
+    def forget(self, sources: Collection[str], mark: Any, dry_run: bool = False) -> tuple[int, Any]:
+        """As `removing.Forgets.forget`: parts that hold some of it are written anew without it."""
+        num = 0
+        for path, content in self._parts(dry_run):
+            table = parquet.ParquetFile(io.BytesIO(content)).read()
+            if "source" in table.column_names:
+                is_kept = [source not in sources for source in table.column("source").to_pylist()]
+            else:
+                found = _OF_SOURCE.search(f"/{path}")
+                is_kept = [found is None or unquote(found[1]) not in sources] * len(table)
+            if all(is_kept):
+                continue
+            num += is_kept.count(False)
+            if not dry_run:
+                self._replace(path, table.filter(pa.array(is_kept, pa.bool_())))
+        return num, mark
+
+    def _parts(self, dry_run: bool) -> Iterator[tuple[str, bytes]]:
+        """Every part, of this run or another, by its path below the directory; what was given up half written goes."""
+        if not self._scheme:
+            root = Path(self._directory)
+            for path in sorted(root.glob("**/*part-*.parquet")):
+                if not path.name.startswith("."):
+                    yield path.relative_to(root).as_posix(), path.read_bytes()
+                elif not dry_run:
+                    path.unlink()
+            return
+        store, root = self._store()
+        for path in store.find(root):
+            if path.rpartition("/")[2].startswith(".part-"):
+                if not dry_run:
+                    store.rm_file(path)
+            elif _PART.search(path):
+                yield path[len(root.rstrip("/")) + 1 :], store.cat_file(path)
+
+    def _replace(self, path: str, table: pa.Table) -> None:
+        """Puts a table in the place of a part; none, if it is empty."""
+        if len(table):
+            buffer = io.BytesIO()
+            parquet.write_table(table, buffer, compression="zstd")
+            self._put(path, buffer.getvalue())
+        elif self._scheme:
+            store, root = self._store()
+            store.rm_file(f"{root.rstrip('/')}/{path}")
+        else:
+            file = Path(self._directory) / path
+            file.unlink()
+            if _OF_SOURCE.search(f"/{path}") and not any(file.parent.iterdir()):
+                file.parent.rmdir()  # its name is the source's
 
     def close(self) -> None:
         """Nothing is kept open."""

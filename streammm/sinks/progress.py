@@ -35,6 +35,14 @@ def sizes_as_line(snapshot: Mapping[str, Any]) -> str:
     return "  ".join(f"engine.{name}={size}" for name, size in snapshot["sizes"].items())
 
 
+def removed_as_line(snapshot: Mapping[str, Any]) -> str:
+    """What retention has removed, and what it could not yet; nothing where there is neither."""
+    removed, waiting = snapshot.get("removed") or {}, snapshot.get("num_not_removable", 0)
+    parts = [", ".join(f"{count} {kind}" for kind, count in sorted(removed.items()))] if removed else []
+    parts += [f"{waiting} more entries are due and wait for sinks"] if waiting else []
+    return f"removed as too old or too much: {'; '.join(parts)}" if parts else ""
+
+
 def _sources(snapshot: Mapping[str, Any]) -> str:
     total = f"{snapshot['num_listed']}{'' if snapshot['is_listed'] else '+'}"
     text = f"{snapshot['num_ended']}/{total} sources, {snapshot['num_under_way']} under way"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -16,8 +16,12 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
+    delete,
     event,
+    func,
+    inspect,
     make_url,
+    select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
@@ -104,7 +108,7 @@ class Sql:
             hint = ': pip install "streammm[postgres]"' if isinstance(error, ImportError) else ""
             raise ConfigError(f"{name}: {_words(error)}{hint}") from error
         if self._dialect == "sqlite":
-            event.listen(self._engine, "connect", lambda connection, _: connection.execute("PRAGMA journal_mode=WAL"))
+            event.listen(self._engine, "connect", _set_up_sqlite)
 
     def start(self, position: int, mark: Any, run: str) -> int:
         try:
@@ -132,6 +136,31 @@ class Sql:
             raise UnreachableError(_words(error)) from error
         return Written(refused=refused)
 
+    def forget(self, sources: Collection[str], mark: Any, dry_run: bool = False) -> tuple[int, Any]:
+        """As `removing.Forgets.forget`; of SQLite no byte stays in the file, PostgreSQL writes over it later."""
+        num = 0
+        try:
+            there = inspect(self._engine).get_table_names()
+            tables = [table for table in _TABLES.values() if table.name in there]
+            with self._engine.begin() as connection:
+                for table in tables:
+                    of_these = table.c.source.in_(list(sources))
+                    num += connection.scalar(select(func.count()).select_from(table).where(of_these)) or 0
+                    if not dry_run:
+                        connection.execute(delete(table).where(of_these))
+            if num and not dry_run:
+                with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    if self._dialect == "sqlite":
+                        connection.exec_driver_sql("VACUUM")
+                        if connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+                            raise UnreachableError("it is being read; try again when that has ended")
+                    else:
+                        for table in tables:
+                            connection.exec_driver_sql(f"VACUUM {table.name}")
+        except SQLAlchemyError as error:
+            raise UnreachableError(_words(error)) from error
+        return num, mark
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -155,6 +184,11 @@ def _values(entry: Entry, data: Mapping[str, Any]) -> dict[str, Any]:
     best = (data.get("labels") or [{}])[0]
     known = {"label": best.get("label"), "score": best.get("score"), **data, "id": entry_id(entry, data), "data": data}
     return {column.name: known.get(column.name) for column in _TABLES[entry.kind].columns}
+
+
+def _set_up_sqlite(connection: Any, record: Any) -> None:
+    for pragma in ("journal_mode=WAL", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _words(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,22 @@ class Track(ABC):
                     raise  # else no file can have the name of this source
                 refused |= {e.position: f"{error.strerror}" for e in entries if e.source == source}
         return Written(refused=refused)
+
+    def forget(self, sources: Collection[str], mark: Any, dry_run: bool = False) -> tuple[int, Any]:
+        """As `removing.Forgets.forget`: the files of these sources go, and the folders that only they were in."""
+        num = 0
+        for source in sources:
+            path = self._directory / file_name(source, self.suffix)
+            if not os.path.isfile(path):
+                continue
+            num += 1
+            if not dry_run:
+                path.unlink()
+                for folder in path.parents:
+                    if folder == self._directory or any(folder.iterdir()):
+                        break
+                    folder.rmdir()
+        return num, mark
 
     def close(self) -> None:
         self._tails.clear()

@@ -17,6 +17,7 @@ from streammm.config import Config
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.journal import DONE, QUARANTINED, SKIPPED, TODO, Entry
 from streammm.media.address import may_go_on, public_name
+from streammm.retention import Retention
 from streammm.sinks.base import Outlet
 from streammm.types import SourceReport
 from streammm_workers.delivery import Delivery, finish_all
@@ -65,6 +66,7 @@ class Plan:
         begin: called once the set-up is known to work, before anything is changed.
         sinks: stages with the methods of `sinks.base.Sink`, by name.
         outlets: where what is committed is delivered as well.
+        retention: what is kept of the run directory, whose sink is named ``files``; None: everything.
         stop: set to let the run come to a stop.
     """
 
@@ -73,6 +75,7 @@ class Plan:
     sinks: dict[str, Handle]
     stop: asyncio.Event
     outlets: Sequence[Outlet] = ()
+    retention: Retention | None = None
 
 
 class Driver:
@@ -123,6 +126,8 @@ class Driver:
                 beside = [group.create_task(other()) for other in others]
                 beside.append(group.create_task(self._stop_when_asked()))
                 beside.append(group.create_task(self._keep_looking()))
+                if self._plan.retention is not None:
+                    group.create_task(self._keep_retaining(self._plan.retention))
                 group.create_task(self._keep_delivering())
                 for delivery in self._outlets:
                     group.create_task(delivery.keep_delivering(self._is_over))
@@ -373,16 +378,45 @@ class Driver:
         found: dict[str, list[Entry]] = await self._journal.call("exchange", written, after, _READ_ENTRIES)
         return found
 
+    async def _keep_retaining(self, retention: Retention) -> None:
+        """Removes what is too old or too much, and has reached every sink, at the start and from time to time."""
+        while not self._is_over.is_set():
+            await self._retain(retention)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(retention.pause_seconds):
+                    await self._is_over.wait()
+
+    async def _retain(self, retention: Retention) -> None:
+        """Must not be cancelled in a run that goes on, as `_deliver` must not."""
+        removed = self.progress.removed
+        if num_files := await asyncio.to_thread(retention.remove_files):
+            removed["files"] = removed.get("files", 0) + num_files
+        share = await asyncio.to_thread(retention.share_too_much)
+        async with self._deliveries["files"]:
+            await self._read([])  # the journal knows then what has been written
+            sinks = [*self._sinks, *(delivery.name for delivery in self._outlets)]
+            found = await self._journal.call("removable", sinks, retention.max_age_seconds, share)
+            upto, counts, self.progress.num_not_removable = found
+            if not upto:
+                return
+            mark = await self._sinks["files"].call("trim", counts)
+            await self._journal.call("remove", upto, {"files": (self._positions["files"], mark)})
+        for kind, count in counts.items():
+            removed[kind] = removed.get(kind, 0) + count
+
     async def _end(self) -> None:
         for task in list(self._asked.values()):
             task.cancel()
         if last := [asyncio.create_task(self._ask(shard)) for shard in self._shards]:
             await asyncio.wait(last, timeout=_LOOK_SECONDS)  # what they cost in all is known only now
-        for name, sink in self._sinks.items():
+        for name in self._sinks:
             await self._deliver(name)
-            await sink.call("close")
         await self._read([])
         self.progress.undelivered = await self._finish_outlets()
+        if self._plan.retention is not None:
+            await self._retain(self._plan.retention)
+        for sink in self._sinks.values():
+            await sink.call("close")
         await self._tell_progress(Rates())
 
     async def _finish_outlets(self) -> dict[str, int]:

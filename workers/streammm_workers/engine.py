@@ -16,6 +16,7 @@ from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.journal import Journal
 from streammm.media.address import is_file
+from streammm.retention import Retention
 from streammm.sinks.base import Outlet, Sink
 from streammm_workers.driver import Driver, Observer, Plan
 from streammm_workers.handle import DirectHandle, Handle, ThreadHandle
@@ -34,12 +35,14 @@ class Place:
         sinks: who is given what is committed.
         begin: called once the set-up is known to work, before anything is written.
         outlets: where it is delivered as well.
+        retention: what is kept of a run directory, whose sink is named ``files``; None: everything.
     """
 
     journal: tuple[str, ...] = ()
     sinks: Sequence[Sink] = ()
     begin: Callable[[], object] = field(default=lambda: None)
     outlets: Sequence[Outlet] = ()
+    retention: Retention | None = None
 
 
 def run(
@@ -83,7 +86,7 @@ def run(
             sinks: dict[str, Handle] = {
                 sink.name: ThreadHandle("sink", lambda made: made, sink) for sink in place.sinks
             }
-            plan = Plan(chain(first, iterator), place.begin, sinks, stop, place.outlets)
+            plan = Plan(chain(first, iterator), place.begin, sinks, stop, place.outlets, place.retention)
             files = sum(not isinstance(s, str) or is_file(s) for s in first)
             if ray_address is None:
                 await _run_here(config, plan, place, observer, files)

@@ -88,7 +88,7 @@ class Progress:
 
     ``events`` are those that opened, by label. ``working_seconds`` is how long ago the first shard was ready.
     ``outlets`` is by name what `Delivery.state` says, and ``undelivered`` how many entries were left when the run
-    ended.
+    ended. ``removed`` is what retention has removed, by kind, and ``num_not_removable`` what it would if sinks had it.
     """
 
     num_listed: int = 0
@@ -108,6 +108,8 @@ class Progress:
     sinks_behind: dict[str, int] = field(default_factory=dict)
     outlets: dict[str, dict[str, Any]] = field(default_factory=dict)
     undelivered: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    num_not_removable: int = 0
     load: ShardLoad = field(default_factory=lambda: ShardLoad({}, 0))
 
     @property
