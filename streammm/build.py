@@ -93,9 +93,15 @@ def make_encoder(config: Config, modality: Modality) -> Encoder:
     """The encoder of a modality, not yet set up.
 
     Raises:
-        ConfigError: there is no encoder of that name for that modality, or something that it needs is missing.
+        ConfigError: there is no encoder of that name for that modality, something that it needs is missing, or it
+            hands on what privacy.keeps does not allow.
     """
+    from streammm.encoders import is_content
+
     encoder = _found(config, modality)
+    if not config.privacy.keeps_media and is_content(name := getattr(config.encoders, modality)):
+        keeps = config.privacy.keeps
+        raise ConfigError(f"encoders.{modality}: {name} hands on what it looks at, and privacy.keeps is {keeps}")
     return _listening(config, encoder) if modality == "text" and config.speech.recogniser else encoder
 
 

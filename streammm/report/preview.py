@@ -24,6 +24,7 @@ from streammm.media.cutting import Windows
 from streammm.media.options import DecodeOptions, Limits
 from streammm.media.process import ProcessPool
 from streammm.media.read import open_reader
+from streammm.report.faces import blur_faces
 
 MAX_PICTURES = 40
 MAX_PEAKS = 1000
@@ -91,6 +92,7 @@ def preview(
 
     Raises:
         SourceError: it cannot be read.
+        ConfigError: faces are to be blurred, and what finds them is not installed.
     """
     count = max(1, min(MAX_PICTURES, math.ceil(end_seconds / _LEAST_STEP_SECONDS)))
     parts = max(1, math.ceil(end_seconds / count / _MOST_WINDOW_SECONDS))  # windows a picture
@@ -115,7 +117,10 @@ def preview(
                 _add_peaks(peaks, segment.waveform, segment.start_seconds, segment.end_seconds, end_seconds)
             if segment.index % parts == parts // 2 and len(segment.frames):
                 pictures[segment.index // parts] = segment.frames[0]
-    return Preview(peaks if has_sound else peaks[:0], _trimmed(_in_order(pictures, count)))
+    shown = _trimmed(_in_order(pictures, count))
+    if config.privacy.faces == "blur":
+        shown = blur_faces(shown)
+    return Preview(peaks if has_sound else peaks[:0], shown)
 
 
 def _add_peaks(

@@ -95,11 +95,13 @@ def read_source(journal: Journal, state: SourceState) -> SourcePage:
     return SourcePage(state, builder.finish(), shown, len(events) - len(shown), how)
 
 
-def media_of(page: SourcePage, path: Path | None, file: Path) -> dict[str, Any]:
-    """What a page, to be written to a file, plays: the source's file, if it was found."""
+def media_of(page: SourcePage, path: Path | None, file: Path, may_show: bool) -> dict[str, Any]:
+    """What a page, to be written to a file, plays: the source's file, if it was found and may be shown."""
     kind = "audio" if page.timeline.tracks["seen"].is_empty else "video"
     if path is not None:
         return {"src": link(path, file), "kind": kind}
+    if not may_show:
+        return {"why": "privacy.keeps of the run leaves pictures, sound and words out. ", "kind": kind}
     if page.timeline.wall_seconds is not None:
         return {"why": "It was live: there is nothing to play. ", "kind": kind}
     return {"why": f"The file was not found as {page.name}; --media names the folder that it lies in. ", "kind": kind}

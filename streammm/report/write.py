@@ -52,6 +52,7 @@ class _Previews:
         self._config = config
         self._media = media
         self._wanted = wanted
+        self._may_show = config.privacy.keeps_media
         limits = Limits(config.decode.memory_mb * 2**20, config.decode.progress_seconds, config.decode.segment_seconds)
         self._pool = ProcessPool(limits)
         self._num_workers = os.cpu_count() or 1
@@ -72,8 +73,8 @@ class _Previews:
         """Each page with the file of its source and what that looks and sounds like, in their order."""
         waiting: deque[tuple[SourcePage, Path | None, Future[Preview] | None]] = deque()
         for page in pages:
-            path = find_media(page.name, self._media) if page.timeline.starts else None
-            self.without_media += path is None
+            path = find_media(page.name, self._media) if page.timeline.starts and self._may_show else None
+            self.without_media += path is None and self._may_show
             under_way = None
             if path is not None and self._wanted:
                 end = page.timeline.seconds[1]
@@ -155,7 +156,7 @@ def write_report(
         pages = (read_source(journal, state) for state in chosen)
         for number, (page, path, shown) in enumerate(shows.beside(pages), 1):
             file = layout.page(number)
-            found = {f"source-{number}": page.to_json(media_of(page, path, file), shown)}
+            found = {f"source-{number}": page.to_json(media_of(page, path, file, config.privacy.keeps_media), shown)}
             listed.append(page.entry(layout.address(number)))
             if layout.is_divided:
                 num_bytes += _write(file, render(page.name, where, found, index=f"../{layout.index.name}"))

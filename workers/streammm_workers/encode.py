@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from streammm.encoders.isolation import Encoded, encode_isolated, failed
 from streammm.encoders.placement import Placement
 from streammm.encoders.runtime import take_own_stream
 from streammm.fusion.vocabulary import Vocabulary
-from streammm.types import Modality, Segment
+from streammm.types import Embeddings, Modality, Segment
 
 
 class EncodeWorker:
@@ -45,18 +46,30 @@ class EncodeWorker:
 
     def encode(self, *chunks: list[Segment]) -> list[Encoded]:
         """Encodes chunks as one batch and gives each its part back, with what failed in it by position."""
-        encoded = encode_isolated(self._encoder, [segment for chunk in chunks for segment in chunk])
+        encoded = self._told(encode_isolated(self._encoder, [segment for chunk in chunks for segment in chunk]))
         ends = np.cumsum([len(chunk) for chunk in chunks]).tolist()
         return [encoded[end - len(chunk) : end] for chunk, end in zip(chunks, ends, strict=True)]
 
     def encode_one(self, chunk: list[Segment], position: int) -> Encoded:
         """Encodes one segment of a chunk alone."""
-        return encode_isolated(self._encoder, chunk[position : position + 1])
+        return self._told(encode_isolated(self._encoder, chunk[position : position + 1]))
 
     def give_up(self, reason: str) -> Encoded:
         """What stands for a segment that ends whoever encodes it."""
         return failed(self._encoder, reason)
 
+    def _told(self, encoded: Encoded) -> Encoded:
+        """What leaves the worker: an error may quote the text that it is about, so of some runs only its kind does."""
+        if self._config.privacy.keeps_media:
+            return encoded
+        kinds = {i: text.partition(":")[0] for i, text in encoded.failures.items()}
+        return replace(encoded, failures=kinds, embeddings=_without_words(encoded.embeddings))
+
     def vocabulary(self) -> Vocabulary:
         """The labels of the configuration, worded for every modality; asked of the worker that reads text."""
         return make_vocabulary(self._config, self._encoder)
+
+
+def _without_words(made: Embeddings) -> Embeddings:
+    """The same; of what was recognised only when it was said."""
+    return replace(made, spoken=tuple(tuple(replace(cue, text="") for cue in words) for words in made.spoken))

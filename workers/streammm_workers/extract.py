@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 
 from streammm.config import Config, load
+from streammm.errors import ConfigError
 from streammm.journal import Entry, Journal
 from streammm.kept import KIND, kept_of
 from streammm.run_directory import RunDirectory
@@ -30,6 +31,8 @@ def extract(
     todo = [source for source in sources if source not in cache]
     if not todo:
         return True
+    if config.privacy.keeps == "scores":
+        raise ConfigError("training keeps embeddings, and privacy.keeps is scores: set it to embeddings")
     config = load(
         **config.model_dump(exclude={"labels", "model", "output", "sinks"}),
         labels=(),
