@@ -96,7 +96,7 @@ def make_encoder(config: Config, modality: Modality) -> Encoder:
         ConfigError: there is no encoder of that name for that modality, something that it needs is missing, or it
             hands on what privacy.keeps does not allow.
     """
-    from streammm.encoders import is_content
+    from streammm.encoders.content import is_content
 
     encoder = _found(config, modality)
     if not config.privacy.keeps_media and is_content(name := getattr(config.encoders, modality)):

@@ -9,6 +9,7 @@ import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -187,7 +188,7 @@ def run(
     names = list_sources(sources, listing_options(config))
     if (first := next(names, None)) is None:
         raise ConfigError(f"no media files in {', '.join(sources)}")
-    listed = chain([first], names)
+    listed: Iterator[Any] = chain([first], names)
     with ExitStack() as stack:
         where = ""
         directory = None

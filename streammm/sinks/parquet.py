@@ -113,12 +113,12 @@ class Parquet:
     def _parts(self, dry_run: bool) -> Iterator[tuple[str, bytes]]:
         """Every part, of this run or another, by its path below the directory; what was given up half written goes."""
         if not self._scheme:
-            root = Path(self._directory)
-            for path in sorted(root.glob("**/*part-*.parquet")):
-                if not path.name.startswith("."):
-                    yield path.relative_to(root).as_posix(), path.read_bytes()
+            folder = Path(self._directory)
+            for file in sorted(folder.glob("**/*part-*.parquet")):
+                if not file.name.startswith("."):
+                    yield file.relative_to(folder).as_posix(), file.read_bytes()
                 elif not dry_run:
-                    path.unlink()
+                    file.unlink()
             return
         store, root = self._store()
         for path in store.find(root):

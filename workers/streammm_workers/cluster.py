@@ -67,7 +67,7 @@ async def run(
     Raises:
         ConfigError: there is no cluster at the address, or it has no room for the workers.
     """
-    _connect(address, config.privacy.keeps_media)
+    _connect(address)
     groups: list[PlacementGroup] = []
     try:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -109,16 +109,12 @@ async def run(
         ray.shutdown()
 
 
-def _connect(address: str, may_spill: bool) -> None:
+def _connect(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         if address == "local":
             os.environ.setdefault("RAY_worker_niceness", "0")  # else its workers give way to everything else
-            # What no longer fits into memory is written to disk, unless that is not to be: then writers wait.
-            settings = {} if may_spill else {"_system_config": {"automatic_object_spilling_enabled": False}}
-            ray.init(
-                address="local", include_dashboard=False, **settings, log_to_driver=False, logging_level=logging.ERROR
-            )
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         else:
             _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
