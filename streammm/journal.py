@@ -43,12 +43,15 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateSchema
 
 from streammm.errors import ConfigError, SourceError, StreammmError
-from streammm.types import SourceReport
+from streammm.types import Classification, SourceReport
 
 FORMAT = 1
 """Of the tables; a journal of another format is not touched."""
 
 TODO, DONE, QUARANTINED, SKIPPED = "todo", "done", "quarantined", "skipped"
+
+EMBEDDINGS = "embeddings"
+"""The kind of the entries that hold them: by far the largest, and read only by who asks for them."""
 
 _MAX_UNREAD_IN_MEMORY = 10_000
 _NAMES_A_QUERY = 500
@@ -89,6 +92,11 @@ _sinks = Table(
     Column("name", String, primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("mark", String, nullable=False),
+)
+
+
+_ENTRIES = select(_sources.c.name, _entries.c.segment, _entries.c.kind, _entries.c.text, _entries.c.position).join(
+    _sources, _sources.c.id == _entries.c.source
 )
 
 
@@ -137,6 +145,31 @@ class Entry:
     kind: str
     text: str
     position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How a source stands. ``status`` is todo, done, quarantined or skipped; ``reason`` says why it is the last two.
+
+    ``number`` grows in the order in which sources became known. ``num_segments`` is the index after the last segment
+    that is committed.
+    """
+
+    number: int
+    name: str
+    status: str
+    reason: str
+    num_segments: int
+    media_seconds: float
+    num_errors: int
+    last_error: str
+    num_restarts: int
+
+
+def row_entry(row: Classification) -> Entry:
+    """The entry for a row; names that are no text are stored as what they are called by."""
+    text = json.dumps(row.to_json(), ensure_ascii=False)
+    return Entry(row.source, row.segment, "row", text.encode(errors="backslashreplace").decode())
 
 
 def quarantine_entry(error: SourceError, segment: int | None = None) -> Entry:
@@ -329,20 +362,41 @@ class Journal:
         return found[0], json.loads(found[1])
 
     def read(self, after: int, limit: int = 1000, *, source: str | None = None, kind: str | None = None) -> list[Entry]:
-        """Entries after a position, in the order in which they were committed; all, or of one source or kind."""
+        """Entries after a position, in the order in which they were committed, of one source or all.
+
+        They are of one kind, or of all kinds but embeddings.
+        """
+        query = _ENTRIES.where(_entries.c.position > after).order_by(_entries.c.position).limit(limit)
+        if source is not None:
+            query = query.where(_sources.c.name == source)
+        query = query.where(_entries.c.kind != EMBEDDINGS if kind is None else _entries.c.kind == kind)
         with self._begin() as connection:
-            query = (
-                select(_sources.c.name, _entries.c.segment, _entries.c.kind, _entries.c.text, _entries.c.position)
-                .join(_sources, _sources.c.id == _entries.c.source)
-                .where(_entries.c.position > after)
-                .order_by(_entries.c.position)
-                .limit(limit)
-            )
-            if source is not None:
-                query = query.where(_sources.c.name == source)
-            if kind is not None:
-                query = query.where(_entries.c.kind == kind)
             return [Entry(*row) for row in connection.execute(query)]
+
+    def last_position(self) -> int:
+        """That of the entry that was committed last; 0 if there is none."""
+        with self._begin() as connection:
+            return connection.scalar(select(func.max(_entries.c.position))) or 0
+
+    def read_segments(self, source: str, first: int, limit: int) -> list[Entry]:
+        """All entries of a source from a segment on, segment by segment, embeddings among them; at most so many.
+
+        The last segment may be cut off where there are as many as were asked for.
+        """
+        query = _ENTRIES.where(_sources.c.name == source, _entries.c.segment >= first)
+        with self._begin() as connection:
+            rows = connection.execute(query.order_by(_entries.c.segment, _entries.c.position).limit(limit))
+            return [Entry(*row) for row in rows]
+
+    def sources(self, after: int = 0, limit: int = 1000) -> list[SourceState]:
+        """The sources that became known after one, by its ``number``, in that order."""
+        columns = [_sources.c[name] for name in ("id", "name", "status", "reason", "next_segment")]
+        columns += [_sources.c[name] for name in ("media_seconds", "num_errors", "last_error", "num_restarts")]
+        with self._begin() as connection:
+            found = connection.execute(
+                select(*columns).where(_sources.c.id > after).order_by(_sources.c.id).limit(limit)
+            )
+            return [SourceState(*row) for row in found]
 
     def advance(self, sink: str, position: int, mark: Any) -> None:
         """Moves a sink's cursor: it has written everything up to a position, and leaves a mark for its next start."""

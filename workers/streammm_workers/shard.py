@@ -5,7 +5,6 @@ batches across its sources, fuses in order and commits. Shards share nothing, so
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import time
@@ -21,7 +20,7 @@ from streammm.classifier import Classifier, Rows
 from streammm.config import Config
 from streammm.encoders.isolation import with_failures
 from streammm.errors import SourceError
-from streammm.journal import Cursor, Entry, Lease, quarantine_entry
+from streammm.journal import Cursor, Entry, Lease, quarantine_entry, row_entry
 from streammm.kept import embeddings_entry
 from streammm.media.address import is_file, public_name
 from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport
@@ -194,7 +193,7 @@ class Shard:
             is_done = chunk.is_last and not self._is_draining
             made = await self._rows(rows, item, health, beside)
             made += rows.flush() if is_done else []
-            entries = [entry for row in made for entry in (_row_entry(row), *beside.pop(row.segment, ()))]
+            entries = [entry for row in made for entry in (row_entry(row), *beside.pop(row.segment, ()))]
             if is_done and health.failed - health.worked:
                 which = " and ".join(sorted(health.failed - health.worked))
                 failure = SourceError(
@@ -268,8 +267,3 @@ def _idle_seconds() -> float:
     """How long the cores of this machine have been idle, in all."""
     times = psutil.cpu_times()
     return float(times.idle + getattr(times, "iowait", 0.0))
-
-
-def _row_entry(row: Classification) -> Entry:
-    text = json.dumps(row.to_json(), ensure_ascii=False)
-    return Entry(row.source, row.segment, "row", text.encode(errors="backslashreplace").decode())
