@@ -144,8 +144,8 @@ def earlier(path: Path) -> tuple[Config, list[str]]:
     Raises:
         ConfigError: it holds none.
     """
-    config = load(_config_file(path))
-    journal = _journal_of(path, config)
+    config = config_of(path)
+    journal = journal_of(path, config)
     try:
         sources = journal.meta("sources")
     finally:
@@ -161,7 +161,7 @@ def status_of(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it holds no run.
     """
-    journal = _journal_of(path, load(_config_file(path)))
+    journal = journal_of(path, config_of(path))
     try:
         return {**journal.summary(), "is_running": is_held(path), "progress": journal.meta("progress")}
     finally:
@@ -174,21 +174,31 @@ def done_in(path: Path) -> tuple[Config, dict[str, float]]:
     Raises:
         ConfigError: it holds no run.
     """
-    config = load(_config_file(path))
-    journal = _journal_of(path, config)
+    config = config_of(path)
+    journal = journal_of(path, config)
     try:
         return config, journal.done()
     finally:
         journal.close()
 
 
-def _config_file(path: Path) -> Path:
+def config_of(path: Path) -> Config:
+    """The configuration of the run in a directory.
+
+    Raises:
+        ConfigError: it holds none.
+    """
     if not (file := path / "config.yaml").exists():
         raise ConfigError(f"{path} holds no run")
-    return file
+    return load(file)
 
 
-def _journal_of(path: Path, config: Config) -> Journal:
+def journal_of(path: Path, config: Config) -> Journal:
+    """The journal of the run in a directory, to read from.
+
+    Raises:
+        ConfigError: it holds none.
+    """
     if config.output.journal is None and not (path / JOURNAL_FILE).exists():
         raise ConfigError(f"{path} holds no journal")
     return Journal(*journal_url(path, config))
