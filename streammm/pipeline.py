@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike, fspath
+from typing import TypeAlias
 
 from streammm.build import (
     decode_options,
@@ -17,12 +18,17 @@ from streammm.build import (
 )
 from streammm.config import Config, load
 from streammm.encoders.isolation import encode_isolated, with_failures
+from streammm.media.isolated import IsolatedReader
+from streammm.media.live import LiveReader
 from streammm.media.read import open_reader
 from streammm.types import Classification
 
+Labels: TypeAlias = Sequence[str] | str | None
+Reader: TypeAlias = IsolatedReader | LiveReader
+
 
 def classify(
-    source: str | PathLike[str], labels: Sequence[str] | str | None = None, config: Config | None = None
+    source: str | PathLike[str], labels: Labels = None, config: Config | None = None
 ) -> Iterator[Classification]:
     """Yields one row for each segment of a source, in order, as they are made: the rows that `streammm run` writes.
 
@@ -36,15 +42,26 @@ def classify(
         ConfigError: a label or a setting cannot be used, or a model is not installed.
         SourceError: the file cannot be read.
     """
+    yield from rows_of(fspath(source), configured(config, labels))
+
+
+def configured(config: Config | None, labels: Labels) -> Config:
+    """A configuration with other labels, if there are any."""
     config = config or Config()
-    if labels is not None:
-        config = load(
-            **config.model_dump(exclude={"labels"}), labels=labels if isinstance(labels, str) else tuple(labels)
-        )
+    if labels is None:
+        return config
+    return load(**config.model_dump(exclude={"labels"}), labels=labels if isinstance(labels, str) else tuple(labels))
+
+
+def rows_of(
+    source: str, config: Config, opened: Callable[[Reader], None] = lambda reader: None
+) -> Generator[Classification, None, None]:
+    """The rows of `classify`; ``opened`` is told what reads the source, which another thread may close."""
     with (
-        open_reader(fspath(source), decode_options(config)) as reader,
+        open_reader(source, decode_options(config)) as reader,
         ThreadPoolExecutor(4, thread_name_prefix="streammm") as threads,
     ):
+        opened(reader)
         encoders = {m: make_encoder(config, m) for m in loaded_encoders(config)}
         list(threads.map(lambda encoder: encoder.setup(), encoders.values()))
         vocabulary = make_vocabulary(config, encoders["text"]) if reads_labels(config) else None

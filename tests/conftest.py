@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -144,6 +146,30 @@ def streammm(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False, **kwargs)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of our own, on a socket in a directory of our own."""
+    places = [*map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))), os.environ.get("PATH", "")]
+    initdb = shutil.which("initdb", path=os.pathsep.join(places))
+    if initdb is None:
+        reason = "no PostgreSQL: make servers installs it"
+        (pytest.fail if os.environ.get("STREAMMM_NO_SKIP") else pytest.skip)(reason)
+    folder = Path(tempfile.mkdtemp(prefix="smpg", dir="/tmp"))
+    as_user = []
+    if os.geteuid() == 0:  # it refuses to run as root
+        shutil.chown(folder, "nobody")
+        as_user = ["setpriv", "--reuid=nobody", "--clear-groups", "--"]
+    bin_ = Path(initdb).resolve().parent
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
+    subprocess.run([*as_user, initdb, "-A", "trust", "-U", "us", "-D", folder / "data"], **quiet)
+    options = f"-k {folder} -c listen_addresses= -c fsync=off"
+    control = [*as_user, bin_ / "pg_ctl", "-w", "-D", folder / "data", "-l", folder / "log"]
+    subprocess.run([*control, "-o", options, "start"], **quiet)
+    yield f"postgresql+psycopg://us@/postgres?host={folder}"
+    subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,30 +16,6 @@ MakeJournal = Callable[..., Journal]
 
 def entry(segment: int, source: str = "a") -> Entry:
     return Entry(source, segment, "row", json.dumps({"source": source, "segment": segment}))
-
-
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of our own, on a socket in a directory of our own."""
-    places = [*map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))), os.environ.get("PATH", "")]
-    initdb = shutil.which("initdb", path=os.pathsep.join(places))
-    if initdb is None:
-        reason = "no PostgreSQL: make servers installs it"
-        (pytest.fail if os.environ.get("STREAMMM_NO_SKIP") else pytest.skip)(reason)
-    folder = Path(tempfile.mkdtemp(prefix="smpg", dir="/tmp"))
-    as_user = []
-    if os.geteuid() == 0:  # it refuses to run as root
-        shutil.chown(folder, "nobody")
-        as_user = ["setpriv", "--reuid=nobody", "--clear-groups", "--"]
-    bin_ = Path(initdb).resolve().parent
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
-    subprocess.run([*as_user, initdb, "-A", "trust", "-U", "us", "-D", folder / "data"], **quiet)
-    options = f"-k {folder} -c listen_addresses= -c fsync=off"
-    control = [*as_user, bin_ / "pg_ctl", "-w", "-D", folder / "data", "-l", folder / "log"]
-    subprocess.run([*control, "-o", options, "start"], **quiet)
-    yield f"postgresql+psycopg://us@/postgres?host={folder}"
-    subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(params=["memory", "file", "postgres"])
