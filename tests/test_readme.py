@@ -70,7 +70,7 @@ def test_the_row_that_is_shown_has_the_form_of_rows() -> None:
 def test_the_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"(?:`|\$ |^)make (\w+)", README, re.MULTILINE))
-    assert targets == {"demo", "test", "check", "servers"}
+    assert targets == {"demo", "docs", "test", "check", "servers"}
     assert all(f"\n{target}: " in makefile for target in targets)
 
 
