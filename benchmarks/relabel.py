@@ -24,8 +24,7 @@ from streammm.find import find_like, find_text
 from streammm.journal import EMBEDDINGS, Cursor, Journal
 from streammm.likeness import example_of
 from streammm.relabel import relabel, relabelled_config
-from streammm.replay import sources_of
-from streammm.run_directory import RunDirectory, config_of, journal_of
+from streammm.run_directory import RunDirectory, journal_of
 
 PROGRAM = [sys.executable, "-c", "from streammm.cli import main; main()"]
 
@@ -47,25 +46,25 @@ def rows_of(run: Path) -> dict[tuple[str, int], dict[str, float]]:
 
 def multiply(run: Path, place: Path, copies: int) -> None:
     """A run directory with what a run kept, so many times."""
-    config = config_of(run)
-    with closing(journal_of(run, config)) as old, closing(RunDirectory(place, config)) as directory:
+    config, journal = journal_of(run)
+    with closing(journal) as old, closing(RunDirectory(place, config)) as directory:
         directory.begin()
         with closing(Journal(directory.url, directory.schema, directory.owner)) as new:
-            for source in sources_of(old):
+            for source in old.sources():
                 entries = old.read_segments(source.name, 0, 1_000_000)
                 for n in range(copies):
                     name = f"{n}/{source.name}"
                     new.register([name])
                     lease = new.lease(name)
                     assert lease is not None
-                    cursor = Cursor(source.num_segments, None, source.media_seconds)
+                    cursor = Cursor(source.counted.num_segments, None, source.counted.media_seconds)
                     new.commit(name, lease.epoch, [replace(e, source=name) for e in entries], cursor, True)
 
 
 def kept_bytes(run: Path) -> tuple[int, int]:
     """Segments of a run, and bytes of their embeddings in the journal."""
     count = size = position = 0
-    with closing(journal_of(run, config_of(run))) as journal:
+    with closing(journal_of(run)[1]) as journal:
         while entries := journal.read(position, kind=EMBEDDINGS):
             count, size = count + len(entries), size + sum(len(e.text) for e in entries)
             position = entries[-1].position
@@ -113,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def example(run: Path) -> tuple[str, float]:
     """The first source of which something was kept at its start."""
-    with closing(journal_of(run, config_of(run))) as journal:
-        for source in sources_of(journal):
+    with closing(journal_of(run)[1]) as journal:
+        for source in journal.sources():
             if (kept := example_of(journal, source.name, 1.0)) is not None:
                 return source.name, kept.start_seconds
     raise SystemExit("nothing was kept of any source's first second")

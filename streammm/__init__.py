@@ -18,12 +18,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from streammm.asynchronous import aclassify as aclassify
     from streammm.pipeline import classify as classify
+    from streammm.pipeline import find_events as find_events
     from streammm.runs import open_run as open_run
 
 __version__ = version("streammm")
-__all__ = ["__version__", "aclassify", "classify", "open_run"]
+__all__ = ["__version__", "aclassify", "classify", "find_events", "open_run"]
 
-_PLACES = {"aclassify": "streammm.asynchronous", "classify": "streammm.pipeline", "open_run": "streammm.runs"}
+_PLACES = {
+    "aclassify": "streammm.asynchronous",
+    "classify": "streammm.pipeline",
+    "find_events": "streammm.pipeline",
+    "open_run": "streammm.runs",
+}
 """Loaded on first use: torch takes seconds to import."""
 
 

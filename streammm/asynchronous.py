@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from os import PathLike, fspath
 
 from streammm.config import Config
-from streammm.pipeline import Labels, Reader, configured, rows_of
+from streammm.pipeline import Labels, Reader, configured, flow
 from streammm.types import Classification
 
 
@@ -91,8 +91,10 @@ class _Worker:
     def _work(self, source: str, config: Config) -> None:
         last: BaseException | None = None
         try:
-            with closing(rows_of(source, config, self._opened)) as rows:
-                for row in rows:
+            with closing(flow(source, config, self._opened)) as made:
+                for row, _ in made:
+                    if row is None:
+                        continue
                     self._room.acquire()
                     if self._is_stopping:
                         break

@@ -21,7 +21,7 @@ from streammm.errors import ConfigError
 from streammm.journal import EMBEDDINGS, Entry, Journal
 from streammm.kept import Kept, kept_of
 from streammm.likeness import ExampleJudge, Judge, Scores, TextJudge, example_of, mean_vectors
-from streammm.run_directory import config_of, journal_of
+from streammm.run_directory import journal_of
 from streammm.types import Modality
 
 _READ_ENTRIES = 256
@@ -152,12 +152,12 @@ def find_like(
 
 
 def _opened(run: Path) -> tuple[Config, Journal]:
-    config = config_of(run)
+    config, journal = journal_of(run)
     if not config.output.embeddings:
         raise ConfigError(
             f"{run} kept no embeddings: run it with --set output.embeddings=true, then it can be searched"
         )
-    return config, journal_of(run, config)
+    return config, journal
 
 
 @dataclass(frozen=True, slots=True, order=True)

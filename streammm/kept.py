@@ -20,6 +20,9 @@ from streammm.journal import EMBEDDINGS, Entry
 from streammm.types import Embeddings, Modality, Segment
 
 _FORMAT = 2
+_BYTES = "u1:"
+"""Begins what is kept a byte a number, as pixels are."""
+
 _DROPPED_BITS = 7
 _MAX_BYTES = 2**28
 """What one packed array may become: more is no embedding, but an attack on memory."""
@@ -83,6 +86,9 @@ class _Arrays(Mapping[Modality, npt.NDArray[np.float32]]):
 
 
 def _pack(values: npt.NDArray[np.float32]) -> str:
+    found = tight(values)
+    if found.dtype == np.uint8:
+        return _BYTES + base64.b64encode(zlib.compress(found.tobytes(), 1)).decode()
     bits = np.ascontiguousarray(values, "<f4").view("<u4")
     rounded = (bits + np.uint32(1 << (_DROPPED_BITS - 1))) >> np.uint32(_DROPPED_BITS) << np.uint32(_DROPPED_BITS)
     rounded = np.where(np.isfinite(rounded.view("<f4")), rounded, bits)
@@ -93,10 +99,19 @@ def _pack(values: npt.NDArray[np.float32]) -> str:
 def _unpack(text: str) -> npt.NDArray[np.float32]:
     unpacking = zlib.decompressobj()
     try:
-        content = unpacking.decompress(base64.b64decode(text, validate=True), _MAX_BYTES)
+        content = unpacking.decompress(base64.b64decode(text.removeprefix(_BYTES), validate=True), _MAX_BYTES)
     except zlib.error as error:
         raise ValueError(f"a packed array is damaged: {error}") from error
+    if unpacking.eof and text.startswith(_BYTES):
+        return np.frombuffer(content, np.uint8).astype(np.float32)
     if not unpacking.eof or len(content) % 4:
         raise ValueError("a packed array is damaged: its length is wrong")
     planes = np.frombuffer(content, np.uint8).reshape(4, -1)
     return np.ascontiguousarray(planes.T).view("<f4").reshape(-1).astype(np.float32, copy=False)
+
+
+def tight(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | npt.NDArray[np.uint8]:
+    """The same numbers as uint8 if all of them are, as those of pixels: a quarter of the bytes."""
+    with np.errstate(invalid="ignore"):
+        small = values.astype(np.uint8)
+    return small if np.array_equal(small, values) else values

@@ -177,12 +177,7 @@ def mean_vectors(journals: Sequence[Journal]) -> dict[Modality, Array]:
 
 
 def _names(journal: Journal) -> list[str]:
-    names: list[str] = []
-    after = 0
-    while found := journal.sources(after):
-        names += [source.name for source in found]
-        after = found[-1].number
-    return names
+    return [source.name for source in journal.sources()]
 
 
 def _weights(config: Config, modalities: Sequence[Modality]) -> dict[Modality, float]:

@@ -1,23 +1,26 @@
-"""The whole flow in one process, as one readable function: what `streammm.classify` runs."""
+"""The whole flow in one process, as one readable function: what `streammm.classify` and `find_events` run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike, fspath
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from streammm.build import (
     decode_options,
     loaded_encoders,
     make_classifier,
     make_encoder,
+    make_events,
     make_vocabulary,
     reads_labels,
     used_modalities,
 )
 from streammm.config import Config, load
 from streammm.encoders.isolation import encode_isolated, with_failures
+from streammm.event_rows import EventRow, EventRows
+from streammm.media.address import public_name
 from streammm.media.isolated import IsolatedReader
 from streammm.media.live import LiveReader
 from streammm.media.read import open_reader
@@ -42,7 +45,20 @@ def classify(
         ConfigError: a label or a setting cannot be used, or a model is not installed.
         SourceError: the file cannot be read.
     """
-    yield from rows_of(fspath(source), configured(config, labels))
+    for row, _ in flow(fspath(source), configured(config, labels)):
+        if row is not None:
+            yield row
+
+
+def find_events(
+    source: str | PathLike[str], labels: Labels = None, config: Config | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yields what becomes of events, as they are made: the lines of ``events.jsonl`` that `streammm run` writes.
+
+    Arguments and errors are those of `classify`.
+    """
+    for _, told in flow(fspath(source), configured(config, labels)):
+        yield from (event.fields for event in told)
 
 
 def configured(config: Config | None, labels: Labels) -> Config:
@@ -53,10 +69,13 @@ def configured(config: Config | None, labels: Labels) -> Config:
     return load(**config.model_dump(exclude={"labels"}), labels=labels if isinstance(labels, str) else tuple(labels))
 
 
-def rows_of(
+def flow(
     source: str, config: Config, opened: Callable[[Reader], None] = lambda reader: None
-) -> Generator[Classification, None, None]:
-    """The rows of `classify`; ``opened`` is told what reads the source, which another thread may close."""
+) -> Generator[tuple[Classification | None, Sequence[EventRow]], None, None]:
+    """Rows in order, each with what becomes of events; at the end, without a row, what closes then.
+
+    ``opened`` is told what reads the source, which another thread may close.
+    """
     with (
         open_reader(source, decode_options(config)) as reader,
         ThreadPoolExecutor(4, thread_name_prefix="streammm") as threads,
@@ -66,7 +85,8 @@ def rows_of(
         list(threads.map(lambda encoder: encoder.setup(), encoders.values()))
         vocabulary = make_vocabulary(config, encoders["text"]) if reads_labels(config) else None
         classifier = make_classifier(config, vocabulary)
-        rows = classifier.begin()
+        rows, settings = classifier.begin(), make_events(config, vocabulary)
+        events = None if settings is None else EventRows(public_name(source), settings)
         is_last = False
         while not is_last:
             chunk, is_last = reader.read(config.engine.chunk_segments)
@@ -76,5 +96,8 @@ def rows_of(
             made = dict(zip(used, threads.map(lambda m, c=chunk: encode_isolated(encoders[m], c), used), strict=True))
             for modality, encoded in made.items():
                 chunk = with_failures(chunk, modality, encoded.failures)
-            yield from rows.push(chunk, {m: encoded.embeddings for m, encoded in made.items()})
-        yield from rows.flush()
+            for row in rows.push(chunk, {m: encoded.embeddings for m, encoded in made.items()}):
+                yield row, events.push(row) if events else ()
+        for row in rows.flush():
+            yield row, events.push(row) if events else ()
+        yield None, events.flush() if events else ()

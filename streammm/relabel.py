@@ -9,21 +9,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import torch as safetensors
-
-from streammm.build import feature_identity, make_classifier, model_name, read_vocabulary, used_modalities
+from streammm.build import feature_identity, make_classifier, make_events, model_name, read_vocabulary, used_modalities
 from streammm.classifier import Classifier
 from streammm.config import Config, load
 from streammm.errors import ConfigError, SourceError
-from streammm.journal import DONE, QUARANTINED, SKIPPED, Cursor, Entry, Journal, SourceState, row_entry
+from streammm.event_rows import EventSettings
+from streammm.journal import DONE, QUARANTINED, SKIPPED, Cursor, Entry, Journal, SourceState
 from streammm.media.address import may_go_on
-from streammm.replay import Replayed, chunks_of, embeddings_of, segment_of, sources_of
+from streammm.replay import Replayed, chunks_of, embeddings_of, segment_of
 from streammm.run_directory import RunDirectory, config_of, journal_of
 from streammm.sinks.base import Sink
+from streammm.source_rows import SourceRows
 from streammm.types import MODALITIES, Classification, Modality
 
 _DELIVERED_ROWS = 1000
@@ -58,7 +58,7 @@ def relabelled_config(
         sections = before.model_dump(mode="json", include={"runtime", "output", "sources", "network", "live", "engine"})
         kept = [f"{name}.{key}={json.dumps(v)}" for name, found in sections.items() for key, v in found.items()]
         return load(None, [*kept, "output.embeddings=false", *settings], model=str(model), labels=labels)
-    changed = ["model=null", "output.embeddings=false", *settings]
+    changed = ["model=null", "output.embeddings=false", "sinks=[]", *settings]
     return load(run / "config.yaml", changed, labels=labels)
 
 
@@ -86,18 +86,19 @@ def relabel(
     """
     if place.resolve() == run.resolve():
         raise ConfigError(f"{place} holds the run itself: name another directory")
-    before = config_of(run)
+    before, old = journal_of(run)
     with ExitStack() as stack:
-        old = stack.enter_context(closing(journal_of(run, before)))
+        stack.enter_context(closing(old))
         _check(run, before, old.meta("identity") or {}, config)
-        classifier = make_classifier(config, read_vocabulary(config))
+        vocabulary = read_vocabulary(config)
+        classifier, events = make_classifier(config, vocabulary), make_events(config, vocabulary)
         directory = stack.enter_context(closing(RunDirectory(place, config, fresh)))
         directory.begin(old.meta("sources") or ())
         new = stack.enter_context(closing(Journal(directory.url, directory.schema, directory.owner)))
         writer = _Writer(new, stack.enter_context(closing(directory.files())), tell)
-        work = _Relabelling(old, writer, classifier, used_modalities(config), config.output.text)
+        work = _Relabelling(old, writer, classifier, events, used_modalities(config), config.output.text)
         num_sources = num_unfinished = 0
-        for source in sources_of(old):
+        for source in old.sources():
             work.do(source)
             num_sources += 1
             num_unfinished += source.status not in (DONE, QUARANTINED, SKIPPED)
@@ -132,15 +133,33 @@ class _Writer:
         self._num_waiting = 0
 
 
+@dataclass(slots=True)
+class _Target:
+    """A source on its way into the new journal; old rows by segment ``waiting`` for their new ones."""
+
+    source: SourceState
+    epoch: int
+    rows: SourceRows
+    cursor: Cursor
+    waiting: dict[int, Replayed] = field(default_factory=dict)
+
+
 class _Relabelling:
     """Does one source after another."""
 
     def __init__(
-        self, old: Journal, writer: _Writer, classifier: Classifier, used: Sequence[Modality], with_text: bool
+        self,
+        old: Journal,
+        writer: _Writer,
+        classifier: Classifier,
+        events: EventSettings | None,
+        used: Sequence[Modality],
+        with_text: bool,
     ) -> None:
         self._old = old
         self._writer = writer
         self._classifier = classifier
+        self._events = events
         self._used = used
         self._with_text = with_text
 
@@ -153,46 +172,36 @@ class _Relabelling:
         new.register([name], reopen=[name] if may_go_on(name) else ())
         if (lease := new.lease(name)) is None:
             return
-        cursor = lease.cursor
-        rows = self._classifier.begin(None if cursor.state is None else safetensors.load(cursor.state))
-        waiting: dict[int, Replayed] = {}
-        for chunk in chunks_of(self._old, name, cursor.next_segment):
-            waiting |= {found.row.segment: found for found in chunk}
+        rows = SourceRows(name, self._classifier, self._events, lease.cursor.state)
+        target = _Target(source, lease.epoch, rows, lease.cursor)
+        for chunk in chunks_of(self._old, name, lease.cursor.next_segment):
+            target.waiting |= {found.row.segment: found for found in chunk}
             made = rows.push([segment_of(found) for found in chunk], embeddings_of(chunk, self._used))
-            cursor = self._commit(source, lease.epoch, made, waiting, cursor, safetensors.save(rows.state), False)
+            self._commit(target, made)
         if source.status == DONE or source.reason == "encoder-failed":  # what waits for more gets none
-            made = rows.flush()
-            is_done = source.status == DONE
-            self._commit(source, lease.epoch, made, waiting, cursor, safetensors.save(rows.state), is_done)
+            self._commit(target, rows.flush(), is_done=source.status == DONE)
         if source.status == QUARANTINED:
             new.quarantine(_given_up(self._old, name))
 
-    def _commit(
-        self,
-        source: SourceState,
-        epoch: int,
-        made: Sequence[Classification],
-        waiting: dict[int, Replayed],
-        before: Cursor,
-        state: bytes,
-        is_done: bool,
-    ) -> Cursor:
+    def _commit(self, target: _Target, made: Sequence[Classification], is_done: bool = False) -> None:
         if not made and not is_done:
-            return before
+            return
+        source, rows, before = target.source, target.rows, target.cursor
         entries: list[Entry] = []
         for row in made:
-            old = waiting.pop(row.segment)
-            entries += [row_entry(self._worded(old.row, row)), *old.quarantine]
-        cursor = Cursor(
+            old = target.waiting.pop(row.segment)
+            entries += [*rows.entries(self._worded(old.row, row)), *old.quarantine]
+        entries += rows.end() if is_done else []
+        target.cursor = Cursor(
             made[-1].segment + 1 if made else before.next_segment,
-            state,
+            rows.state,
             made[-1].end_seconds if made else before.media_seconds,
-            source.num_errors,
-            source.last_error,
-            source.num_restarts,
+            source.counted.num_errors,
+            source.counted.last_error,
+            source.counted.num_restarts,
+            rows.num_events,
         )
-        self._writer.commit(source.name, epoch, entries, cursor, is_done)
-        return cursor
+        self._writer.commit(source.name, target.epoch, entries, target.cursor, is_done)
 
     def _worded(self, old: Classification, new: Classification) -> Classification:
         """What the old row says of the media and the new one of what is in it."""
@@ -205,7 +214,8 @@ class _Relabelling:
             )
             for m, result in old.modalities.items()
         }
-        return replace(old, labels=new.labels, other=new.other, model=new.model, modalities=modalities)
+        found = replace(old, labels=new.labels, other=new.other, modalities=modalities)
+        return replace(found, model=new.model, scores=new.scores)
 
 
 def _check(run: Path, before: Config, identity: Mapping[str, Any], config: Config) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streammm.errors import ConfigError
-from streammm.journal import EMBEDDINGS, Entry, Journal, SourceState
+from streammm.journal import EMBEDDINGS, Entry, Journal
 from streammm.kept import Kept, kept_of
 from streammm.rows import row_from_json
 from streammm.types import Classification, Embeddings, Modality, Segment
@@ -27,13 +27,6 @@ class Replayed:
     row: Classification
     kept: Kept | None = None
     quarantine: list[Entry] = field(default_factory=list)
-
-
-def sources_of(journal: Journal) -> Iterator[SourceState]:
-    after = 0
-    while found := journal.sources(after):
-        yield from found
-        after = found[-1].number
 
 
 def chunks_of(journal: Journal, name: str, first: int) -> Iterator[list[Replayed]]:

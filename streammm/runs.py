@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.journal import JournalError, SourceState
-from streammm.replay import sources_of
 from streammm.rows import row_from_json
-from streammm.run_directory import config_of, journal_of, status_of
+from streammm.run_directory import journal_of, status_of
 from streammm.types import Classification
 
 if TYPE_CHECKING:
@@ -52,9 +51,9 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config: Config = config_of(path)
+        self.config: Config
         """The configuration that it was made with."""
-        self._journal = journal_of(path, self.config)
+        self.config, self._journal = journal_of(path)
         self._journal.last_position()  # a journal that cannot be read is said now
 
     def __enter__(self) -> Self:
@@ -74,7 +73,7 @@ class Run:
 
     def sources(self) -> Iterator[SourceState]:
         """Every source, in the order in which they became known."""
-        return sources_of(self._journal)
+        return self._journal.sources()
 
     def rows(self, source: str | None = None) -> Iterator[Classification]:
         """Every row, or those of one source; scores have the six digits that are stored."""

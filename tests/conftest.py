@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 
 from streammm.media import store
+from tests.postgres import Postgres
 from tests.stores import S3, Bucket, client
 
 # Ray reads these once in a process: every cluster that tests start, whichever comes first, is of the same mind.
@@ -149,30 +148,6 @@ def streammm(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of our own, on a socket in a directory of our own."""
-    places = [*map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))), os.environ.get("PATH", "")]
-    initdb = shutil.which("initdb", path=os.pathsep.join(places))
-    if initdb is None:
-        reason = "no PostgreSQL: make servers installs it"
-        (pytest.fail if os.environ.get("STREAMMM_NO_SKIP") else pytest.skip)(reason)
-    folder = Path(tempfile.mkdtemp(prefix="smpg", dir="/tmp"))
-    as_user = []
-    if os.geteuid() == 0:  # it refuses to run as root
-        shutil.chown(folder, "nobody")
-        as_user = ["setpriv", "--reuid=nobody", "--clear-groups", "--"]
-    bin_ = Path(initdb).resolve().parent
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
-    subprocess.run([*as_user, initdb, "-A", "trust", "-U", "us", "-D", folder / "data"], **quiet)
-    options = f"-k {folder} -c listen_addresses= -c fsync=off"
-    control = [*as_user, bin_ / "pg_ctl", "-w", "-D", folder / "data", "-l", folder / "log"]
-    subprocess.run([*control, "-o", options, "start"], **quiet)
-    yield f"postgresql+psycopg://us@/postgres?host={folder}"
-    subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3]:
     server = S3()
     yield server
@@ -191,3 +166,10 @@ def bucket(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
         monkeypatch.setenv(name, value)
     store._connected.clear()  # what is connected goes to the server of an earlier test
     return s3_server.bucket(client(s3_server.url))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.close()

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from safetensors import torch as safetensors
 
-from streammm.build import make_classifier, read_vocabulary, used_modalities
+from streammm.build import make_classifier, make_events, read_vocabulary, used_modalities
 from streammm.config import Config
 from streammm.errors import SourceError
-from streammm.journal import Journal, quarantine_entry, row_entry
+from streammm.journal import Journal, quarantine_entry
 from streammm.kept import embeddings_entry
 from streammm.run_directory import RunDirectory
+from streammm.source_rows import SourceRows
 from streammm.types import MODALITIES, Embeddings, LiveState, Modality, Segment, Status
 
 SIZES: dict[Modality, tuple[int, int]] = {"audio": (1024, 521), "text": (384, 0), "video": (1280, 1000)}
@@ -86,7 +86,8 @@ def _made(draw: np.random.Generator, modality: Modality, present: np.ndarray) ->
 
 def write_run(path: Path, config: Config, sources: dict[str, Made], skipped: Sequence[str] = ()) -> None:
     """Writes the journal of a run over sources as a shard does, chunk by chunk; one that is there goes on."""
-    classifier = make_classifier(config, read_vocabulary(config))
+    vocabulary = read_vocabulary(config)
+    classifier, events = make_classifier(config, vocabulary), make_events(config, vocabulary)
     used = used_modalities(config)
     sources = {n: replace(s, embeddings={m: s.embeddings[m] for m in used}) for n, s in sources.items()}
     with closing(RunDirectory(path, config)) as directory:
@@ -97,32 +98,31 @@ def write_run(path: Path, config: Config, sources: dict[str, Made], skipped: Seq
                 lease = journal.lease(name)
                 assert lease is not None
                 cursor = lease.cursor
-                rows = classifier.begin(None if cursor.state is None else safetensors.load(cursor.state))
+                rows = SourceRows(name, classifier, events, cursor.state)
                 for at in range(cursor.next_segment, len(made.segments), CHUNK):
                     some = slice(at, at + CHUNK)
                     chunk = made.segments[some]
                     embeddings = {m: all_of[some] for m, all_of in made.embeddings.items()}
-                    cursor = _commit(journal, lease.epoch, made, rows.push(chunk, embeddings), rows.state, cursor)
+                    cursor = _commit(journal, lease.epoch, made, rows, rows.push(chunk, embeddings), cursor)
                 if made.is_done or made.given_up == "encoder-failed":
-                    _commit(journal, lease.epoch, made, rows.flush(), rows.state, cursor, made.is_done)
+                    _commit(journal, lease.epoch, made, rows, rows.flush(), cursor, made.is_done)
                 if made.given_up:
                     journal.quarantine(SourceError(name, made.given_up, GIVEN_UP))
             for name in skipped:
                 journal.skip(name, "filtered")
 
 
-def _commit(journal, epoch, made, rows, state, before, is_done=False):
-    if not rows and not is_done:
+def _commit(journal, epoch, source, rows, made, before, is_done=False):
+    if not made and not is_done:
         return before
     entries = []
-    for row in rows:
-        entries += [row_entry(row), embeddings_entry(made.segments[row.segment], made.embeddings, row.segment)]
+    for row in made:
+        entries += [*rows.entries(row), embeddings_entry(source.segments[row.segment], source.embeddings, row.segment)]
         if row.segment % 7 == 3:
             entries.append(quarantine_entry(SourceError(row.source, "decoder-died", "it is damaged"), row.segment))
-    name = made.segments[0].source
-    cursor = replace(before, num_errors=3, last_error="it is damaged")
-    if rows:
-        cursor = replace(cursor, next_segment=rows[-1].segment + 1, media_seconds=rows[-1].end_seconds)
-    cursor = replace(cursor, state=safetensors.save(state))
-    assert journal.commit(name, epoch, entries, cursor, is_done) is not None
+    entries += rows.end() if is_done else []
+    cursor = replace(before, num_errors=3, last_error="it is damaged", state=rows.state, num_events=rows.num_events)
+    if made:
+        cursor = replace(cursor, next_segment=made[-1].segment + 1, media_seconds=made[-1].end_seconds)
+    assert journal.commit(source.segments[0].source, epoch, entries, cursor, is_done) is not None
     return cursor

@@ -10,6 +10,7 @@ import pytest
 
 from streammm.errors import ConfigError, SourceError
 from streammm.journal import DONE, QUARANTINED, SKIPPED, TODO, Cursor, Entry, Journal, JournalError
+from streammm.types import SourceReport
 
 MakeJournal = Callable[..., Journal]
 
@@ -23,7 +24,7 @@ def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeJour
     """Makes journals of one and the same run, of any kind; in memory there is only one."""
     opened: list[Journal] = []
     url = {"memory": "sqlite://", "file": f"sqlite:///{tmp_path}/journal.sqlite"}.get(request.param)
-    url = url or request.getfixturevalue("postgres_url")
+    url = url or request.getfixturevalue("postgres").url
 
     def make(owner: str = "") -> Journal:
         if not opened or request.param != "memory":
@@ -52,6 +53,35 @@ def test_entries_are_read_in_order_from_any_position(journal: MakeJournal) -> No
     assert [e.segment for e in j.read(found[0].position)] == [1, 2]
     assert [e.segment for e in j.read(0, limit=1)] == [0]
     assert j.read(found[-1].position) == []
+
+
+def test_a_source_is_read_by_itself_in_the_order_of_segments(journal: MakeJournal) -> None:
+    j = journal()
+    for name in ("a", "b"):
+        embeddings = Entry(name, 1, "embeddings", "{}")
+        j.commit(name, leased(j, name), [entry(1, name), embeddings, entry(0, name), entry(2, name)], Cursor(3))
+    assert [(e.source, e.segment) for e in j.read_source("b", "row")] == [("b", 0), ("b", 1), ("b", 2)]
+    assert [e.segment for e in j.read_source("b", "row", after=0, limit=1)] == [1]
+    assert [e.text for e in j.read_source("a", "embeddings")] == ["{}"]
+    assert j.read_source("c", "row") == []
+
+
+def test_sources_are_listed_with_what_was_counted(journal: MakeJournal) -> None:
+    j = journal()
+    for name in "abcde":
+        epoch = leased(j, name)
+        if name != "e":
+            j.commit(name, epoch, [entry(0, name)], Cursor(1, None, 2.0, 3, "a packet is damaged", 1), name != "d")
+    j.quarantine(SourceError("e", "missing", "no such file"))
+    found = list(j.sources((DONE, QUARANTINED), page=2))
+    assert [(s.name, s.status, s.reason) for s in found] == [
+        ("a", DONE, ""),
+        ("b", DONE, ""),
+        ("c", DONE, ""),
+        ("e", QUARANTINED, "missing"),
+    ]
+    assert found[0].counted == SourceReport("a", 1, 2.0, 3, "a packet is damaged", 1)
+    assert [s.name for s in j.sources((TODO,))] == ["d"]
 
 
 def test_only_the_last_lease_can_commit(journal: MakeJournal) -> None:
@@ -91,7 +121,7 @@ def test_a_source_that_is_done_or_given_up_is_not_leased(journal: MakeJournal) -
     assert j.register(["a", "b", "c", "d"]) == {"a": DONE, "b": QUARANTINED, "c": SKIPPED, "d": TODO}
     (told,) = j.read(0)
     assert (told.kind, told.segment) == ("quarantine", None)
-    assert json.loads(told.text) == {"source": "b", "reason": "torn", "detail": "in two"}
+    assert json.loads(told.text) == {"schema": 1, "source": "b", "reason": "torn", "detail": "in two"}
     summary = j.summary()
     assert summary["sources"] == {TODO: 1, DONE: 1, QUARANTINED: 1, SKIPPED: 1}
     assert (summary["quarantined"], summary["skipped"]) == ({"torn": 1}, {"duplicate": 1})
@@ -112,7 +142,7 @@ def test_what_was_given_up_is_tried_again_from_its_cursor(journal: MakeJournal) 
     j.commit("a", leased(j), [entry(0)], Cursor(1))
     j.quarantine(SourceError("a", "torn", "in two"))
     j.advance("files", j.read(0)[-1].position, {"row": 9})
-    assert j.retry_quarantined() == 1
+    assert j.retry_quarantined(["files"]) == 1
     lease = j.lease("a")
     assert lease is not None
     assert lease.cursor.next_segment == 1
@@ -129,6 +159,23 @@ def test_a_sink_finds_its_cursor_and_its_mark(journal: MakeJournal) -> None:
     j.advance("files", first, {"row": 17})
     assert journal().sink("files") == (first, {"row": 17})
     assert journal().sink("other") == (0, None)
+
+
+def test_sinks_are_asked_for_together() -> None:
+    j = Journal("sqlite://")
+    j.register(["a"])
+    for name in ("near", "far", "here"):
+        j.sink(name)
+    j.commit("a", leased(j), [entry(0), entry(1)], Cursor(2))
+    first, second = (e.position for e in j.read(0))
+    found = j.exchange({"near": (first, {"row": 17})}, {"near": first, "far": 0, "here": 0}, 1)
+    assert {name: [e.position for e in entries] for name, entries in found.items()} == {
+        "near": [second],
+        "far": [first],
+        "here": [first],
+    }
+    assert j.sink("near") == (first, {"row": 17})
+    assert j.exchange({}, {}) == {}
 
 
 def test_whoever_lost_the_journal_cannot_write_to_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Other labels for a run that kept its embeddings: the rows that a run with them would have made, and no others."""
+"""Other labels for a run that kept its embeddings: rows and events that a run with them would have made, no others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streammm.fusion.trained import ModelCard, save_model
 from streammm.journal import EMBEDDINGS, Entry, Journal
 from streammm.kept import kept_of
 from streammm.relabel import default_place, relabel, relabelled_config
-from streammm.run_directory import config_of, journal_of
+from streammm.run_directory import journal_of
 from tests.conftest import MakeClip
 from tests.kept_runs import Made, made_source, write_run
 
@@ -64,7 +64,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def entries_of(path: Path) -> list[Entry]:
-    with closing(journal_of(path, config_of(path))) as journal:
+    with closing(journal_of(path)[1]) as journal:
         return journal.read(0, 10_000)
 
 
@@ -84,26 +84,31 @@ def difference(found: Any, wanted: Any) -> float:
 
 def check_same(found: Path, wanted: Path) -> None:
     """That two runs hold the same: rows, what was given up, how each source stands."""
-    theirs = {(e.source, e.segment, e.kind): json.loads(e.text) for e in entries_of(wanted)}
-    ours = {(e.source, e.segment, e.kind): json.loads(e.text) for e in entries_of(found)}
+    theirs = {(e.source, e.segment, e.kind, e.item): json.loads(e.text) for e in entries_of(wanted)}
+    ours = {(e.source, e.segment, e.kind, e.item): json.loads(e.text) for e in entries_of(found)}
     assert ours.keys() == theirs.keys()
     assert max(difference(ours[key], theirs[key]) for key in theirs) <= TOLERANCE
-    with closing(journal_of(found, config_of(found))) as a, closing(journal_of(wanted, config_of(wanted))) as b:
-        states = [{s.name: (s.status, s.reason, s.num_segments, s.num_errors) for s in j.sources()} for j in (a, b)]
+    with closing(journal_of(found)[1]) as a, closing(journal_of(wanted)[1]) as b:
+        states = [
+            {s.name: (s.status, s.reason, s.counted.num_segments, s.counted.num_errors) for s in j.sources()}
+            for j in (a, b)
+        ]
         assert states[0] == states[1]
         assert a.meta("sources") == b.meta("sources") == ["films"]
 
 
 def test_other_labels_give_the_rows_of_a_run_with_them(tmp_path: Path, run: Path, sources: dict[str, Made]) -> None:
-    config = relabelled_config(run, ",".join(LABELS), settings=["fusion.smoothing_seconds=4"])
-    told: list[int] = []
-    done = relabel(run, config, tmp_path / "new", tell=told.append)
+    config = relabelled_config(run, ",".join(LABELS), settings=["fusion.smoothing_seconds=4", "events.open_score=0.1"])
+    counts: list[int] = []
+    done = relabel(run, config, tmp_path / "new", tell=counts.append)
     assert (done.num_sources, done.num_rows, done.num_unfinished) == (6, 254, 1)
-    assert sum(told) == 254
+    assert sum(counts) == 254
     write_run(tmp_path / "wanted", config, sources, skipped=["films/short.mp4"])
     check_same(tmp_path / "new", tmp_path / "wanted")
     rows = [json.loads(line) for line in (tmp_path / "new" / "results.jsonl").read_text().splitlines()]
     assert len(rows) == 254
+    told = [json.loads(line) for line in (tmp_path / "new" / "events.jsonl").read_text().splitlines()]
+    assert {event["state"] for event in told} >= {"open", "close"}
     assert {label["label"] for row in rows for label in row["labels"]} == set(LABELS)
     assert [row["outage"] for row in rows if "outage" in row] == ["the camera was off"]
     given_up = [json.loads(line) for line in (tmp_path / "new" / "quarantine.jsonl").read_text().splitlines()]
@@ -221,7 +226,7 @@ def test_a_run_is_relabelled_on_the_command_line_without_its_media(
 
 def test_scores_move_less_than_the_tolerance_by_what_is_kept(run: Path, sources: dict[str, Made]) -> None:
     made = sources["films/long.mp4"]
-    with closing(journal_of(run, config_of(run))) as journal:
+    with closing(journal_of(run)[1]) as journal:
         found = [kept_of(e) for e in journal.read(0, 200, source="films/long.mp4", kind=EMBEDDINGS)]
     for n, kept in enumerate(found):
         for modality, vectors in kept.vectors.items():

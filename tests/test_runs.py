@@ -17,10 +17,11 @@ import streammm
 from streammm.columns import SCHEMA
 from streammm.config import load
 from streammm.errors import ConfigError
-from streammm.journal import Entry, Journal, JournalError
+from streammm.journal import Journal, JournalError
 from streammm.runs import Run
 from streammm.types import Classification
 from tests.kept_runs import made_source, write_run
+from tests.postgres import Postgres
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,11 @@ def test_rows_are_those_of_the_journal_in_order(run: Run) -> None:
     assert len(rows) == 20 + 10 + 3 + 4
     assert [row.segment for row in run.rows("a.mp4")] == list(range(20))
     assert [row.outage for row in run.rows("rtsp://camera/live") if row.outage] == ["the camera was off"]
-    assert list(run.rows("nobody")) == list(run.events()) == []
+    assert list(run.rows("nobody")) == list(run.events("nobody")) == []
 
 
 def test_sources_and_status_say_how_it_stands(run: Run) -> None:
-    states = {s.name: (s.status, s.reason, s.num_segments) for s in run.sources()}
+    states = {s.name: (s.status, s.reason, s.counted.num_segments) for s in run.sources()}
     assert states == {
         "a.mp4": ("done", "", 20),
         "rtsp://camera/live": ("done", "", 10),
@@ -120,20 +121,17 @@ def test_a_run_that_goes_on_is_read_as_far_as_it_is(tmp_path: Path) -> None:
         assert 7 <= len(list(rows)) <= 29
 
 
-def test_events_are_read_where_there_are_any(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", load(labels="music"), {"a": made_source("a", 3)})
-    with closing(Journal(f"sqlite:///{tmp_path}/run/journal.sqlite")) as journal:
-        journal.register(["b"])
-        lease = journal.lease("b")
-        assert lease is not None
-        event = Entry("b", 0, "event", '{"source": "b", "label": "music", "state": "open"}')
-        journal.commit("b", lease.epoch, [event], lease.cursor)
+def test_events_are_read_as_they_were_told(tmp_path: Path) -> None:
+    config = load(labels="music", settings=["events.open_score=0.01", "events.close_score=0"])
+    write_run(tmp_path / "run", config, {"a": made_source("a", 9), "b": made_source("b", 9, seed=1)})
     with streammm.open_run(tmp_path / "run") as run:
-        assert list(run.events("b")) == [{"source": "b", "label": "music", "state": "open"}]
+        told = [(event["source"], event["label"], event["state"]) for event in run.events("b")]
+        assert (told[0], told[-1]) == (("b", "music", "open"), ("b", "music", "close"))
+        assert {event["source"] for event in run.events()} == {"a", "b"}
 
 
-def test_a_run_with_its_journal_in_postgresql_is_opened_by_its_directory(tmp_path: Path, postgres_url: str) -> None:
-    config = load(labels="music", settings=[f"output.journal={postgres_url}"])
+def test_a_run_with_its_journal_in_postgresql_is_opened_by_its_directory(tmp_path: Path, postgres: Postgres) -> None:
+    config = load(labels="music", settings=[f"output.journal={postgres.url}"])
     path = tmp_path / f"run_{abs(hash(tmp_path))}"
     write_run(path, config, {"a": made_source("a", 12)})
     with streammm.open_run(path) as run:

@@ -17,7 +17,9 @@ from streammm.config import Config
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.journal import DONE, QUARANTINED, SKIPPED, TODO, Entry
 from streammm.media.address import may_go_on, public_name
+from streammm.sinks.base import Outlet
 from streammm.types import SourceReport
+from streammm_workers.delivery import Delivery, finish_all
 from streammm_workers.handle import DirectHandle, Handle, WorkerDiedError
 from streammm_workers.metrics import Progress, Rates, ShardLoad, total
 
@@ -39,7 +41,7 @@ class Observer(Protocol):
     """Who a run is told to: a terminal, a program."""
 
     def entries(self, entries: Sequence[Entry]) -> None:
-        """Rows and what was given up, as they are committed; in order within each source."""
+        """Rows, events and what was given up, as they are committed; in order within each source."""
 
     def finished(self, report: SourceReport) -> None:
         """A source has ended, all its rows were told before."""
@@ -62,6 +64,7 @@ class Plan:
         sources: what to do, each a source or a `Skipped` one; read as far as there is room.
         begin: called once the set-up is known to work, before anything is changed.
         sinks: stages with the methods of `sinks.base.Sink`, by name.
+        outlets: where what is committed is delivered as well.
         stop: set to let the run come to a stop.
     """
 
@@ -69,6 +72,7 @@ class Plan:
     begin: Callable[[], object]
     sinks: dict[str, Handle]
     stop: asyncio.Event
+    outlets: Sequence[Outlet] = ()
 
 
 class Driver:
@@ -80,7 +84,9 @@ class Driver:
         self._journal = journal
         self._observer = observer
         self._sinks = {**plan.sinks, "observer": DirectHandle(_Told(self))}
+        self._outlets = [Delivery(outlet, journal) for outlet in plan.outlets]
         self._positions: dict[str, int] = {}
+        self._written: dict[str, tuple[int, Any]] = {}
         self._deliveries: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in self._sinks}
         self._todo: deque[str] = deque()
         self._num_under_way = 0
@@ -117,8 +123,9 @@ class Driver:
                 beside = [group.create_task(other()) for other in others]
                 beside.append(group.create_task(self._stop_when_asked()))
                 beside.append(group.create_task(self._keep_looking()))
-                for name in self._sinks:
-                    group.create_task(self._keep_delivering(name))
+                group.create_task(self._keep_delivering())
+                for delivery in self._outlets:
+                    group.create_task(delivery.keep_delivering(self._is_over))
                 group.create_task(self._list())
                 for shard, slots in shards:
                     self._give_slots(shard, slots)
@@ -157,6 +164,8 @@ class Driver:
         for name, sink in self._sinks.items():
             position, mark = await self._journal.call("sink", name)
             self._positions[name] = await sink.call("start", position, mark)
+        for delivery in self._outlets:
+            await delivery.find_place()
 
     def _give_slots(self, shard: Handle, slots: int) -> None:
         """Lets a shard work on so many files at once, if it is not at more already."""
@@ -328,23 +337,41 @@ class Driver:
 
     # sinks
 
-    async def _keep_delivering(self, name: str) -> None:
+    async def _keep_delivering(self) -> None:
+        """Looks for all sinks at once; one that is still writing is left alone, and keeps nobody waiting."""
+        assert self._group is not None
         while not self._is_over.is_set():
-            await self._deliver(name)
+            free = [name for name, delivery in self._deliveries.items() if not delivery.locked()]
+            found = await self._read(free)
+            for name in free:
+                if found[name] and found[name][-1].position > self._positions[name]:  # nobody else was quicker
+                    self._group.create_task(self._deliver(name, found[name]))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_READ_SECONDS):
                     await self._is_over.wait()
 
-    async def _deliver(self, name: str) -> None:
-        """Takes to a sink what was committed since the last time.
+    async def _deliver(self, name: str, found: Sequence[Entry] = ()) -> None:
+        """Takes to a sink what was committed since the last time, beginning with what was found already.
 
         Must not be cancelled in a run that goes on: what was written and not noted would be written again.
         """
         async with self._deliveries[name]:
-            while entries := await self._journal.call("read", self._positions[name], _READ_ENTRIES):
+            position = self._positions[name]
+            entries = [entry for entry in found if entry.position > position] or (await self._read([name]))[name]
+            while entries:
                 mark = await self._sinks[name].call("write", entries)
                 self._positions[name] = entries[-1].position
-                await self._journal.call("advance", name, self._positions[name], mark)
+                self._written[name] = (self._positions[name], mark)
+                if len(entries) < _READ_ENTRIES:
+                    break
+                entries = (await self._read([name]))[name]
+
+    async def _read(self, names: Sequence[str]) -> dict[str, list[Entry]]:
+        """What sinks have not had yet; with the question the journal is told what has been written."""
+        written, self._written = self._written, {}
+        after = {name: self._positions[name] for name in names}
+        found: dict[str, list[Entry]] = await self._journal.call("exchange", written, after, _READ_ENTRIES)
+        return found
 
     async def _end(self) -> None:
         for task in list(self._asked.values()):
@@ -354,7 +381,25 @@ class Driver:
         for name, sink in self._sinks.items():
             await self._deliver(name)
             await sink.call("close")
+        await self._read([])
+        self.progress.undelivered = await self._finish_outlets()
         await self._tell_progress(Rates())
+
+    async def _finish_outlets(self) -> dict[str, int]:
+        """Delivers the rest, and tells meanwhile what is waited for."""
+        if not self._outlets:
+            return {}
+        looking = asyncio.create_task(self._keep_telling())
+        try:
+            return await finish_all(self._outlets, self._config.output.deliver_seconds)
+        finally:
+            looking.cancel()
+
+    async def _keep_telling(self) -> None:
+        rates = Rates()
+        while True:
+            await self._tell_progress(rates)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     # how it goes
 
@@ -389,6 +434,7 @@ class Driver:
         self.progress.working_seconds = time.monotonic() - self._ready
         last = max(self._positions.values(), default=0)
         self.progress.sinks_behind = {n: last - at for n, at in self._positions.items() if n != "observer"}
+        self.progress.outlets = {delivery.name: delivery.state(last) for delivery in self._outlets}
         snapshot = rates.snapshot(self.progress)
         await self._journal.call("put_meta", "progress", snapshot)
         self._observer.progress(snapshot)
@@ -428,6 +474,8 @@ class _Told:
                         driver._live.add(entry.source)
                         driver._make_room()
                 driver._deaths.pop(entry.source, None)
+            elif entry.kind == "event" and (told := json.loads(entry.text))["state"] == "open":
+                progress.events[told["label"]] = progress.events.get(told["label"], 0) + 1
         driver._observer.entries(entries)
 
     def close(self) -> None:

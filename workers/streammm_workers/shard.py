@@ -13,18 +13,27 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 import psutil
-from safetensors import torch as safetensors
 
-from streammm.build import decode_options, loaded_encoders, make_classifier, reads_labels, used_modalities
-from streammm.classifier import Classifier, Rows
+from streammm.build import (
+    decode_options,
+    loaded_encoders,
+    make_classifier,
+    make_events,
+    reads_labels,
+    used_modalities,
+)
+from streammm.classifier import Classifier
 from streammm.config import Config
 from streammm.encoders.isolation import with_failures
 from streammm.errors import SourceError
-from streammm.journal import Cursor, Entry, Lease, quarantine_entry, row_entry
+from streammm.event_rows import EventSettings
+from streammm.journal import Commit, Cursor, Entry, Lease, quarantine_entry
 from streammm.kept import embeddings_entry
 from streammm.media.address import is_file, public_name
+from streammm.source_rows import SourceRows
 from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport
 from streammm_workers.batch import Batcher
+from streammm_workers.commit import Committer
 from streammm_workers.decode import NotOpenError
 from streammm_workers.encode import EncodeWorker
 from streammm_workers.handle import Handle, Spawn
@@ -60,11 +69,12 @@ class Shard:
     def __init__(self, config: Config, spawn: Spawn, journal: Handle, num_decoders: int, cores: int) -> None:
         self._config = config
         self._journal = journal
+        self._committer = Committer(journal)
         self._decoders = Decoders(config, decode_options(config), spawn, num_decoders)
         self._encoders: dict[Modality, Handle] = {
             m: spawn(f"encode-{m}", EncodeWorker, config, m) for m in loaded_encoders(config)
         }
-        self._classifier: asyncio.Task[Classifier] | None = None
+        self._classifier: asyncio.Task[tuple[Classifier, EventSettings | None]] | None = None
         self._batchers: dict[Modality, Batcher] = {
             m: Batcher(self._encoders[m], BatchSize(self._batch_segments(m)), config.engine.hang_seconds)
             for m in used_modalities(config)
@@ -178,9 +188,8 @@ class Shard:
             reading.widen(sizes.chunks_in_flight - before.chunks_in_flight)
 
     async def _fuse_and_commit(self, reading: Reading) -> SourceReport | None:
-        classifier = await self._make_classifier()
         cursor = reading.start
-        rows = classifier.begin(None if cursor.state is None else safetensors.load(cursor.state))
+        rows = await self._begin(reading)
         health = _Health()
         beside: dict[int, list[Entry]] = {}
         while True:
@@ -193,7 +202,7 @@ class Shard:
             is_done = chunk.is_last and not self._is_draining
             made = await self._rows(rows, item, health, beside)
             made += rows.flush() if is_done else []
-            entries = [entry for row in made for entry in (row_entry(row), *beside.pop(row.segment, ()))]
+            entries = [entry for row in made for entry in (*rows.entries(row), *beside.pop(row.segment, ()))]
             if is_done and health.failed - health.worked:
                 which = " and ".join(sorted(health.failed - health.worked))
                 failure = SourceError(
@@ -201,17 +210,19 @@ class Shard:
                 )
             else:
                 failure = None
+                entries += rows.end() if is_done else []
             if made or is_done:
                 cursor = Cursor(
                     made[-1].segment + 1 if made else cursor.next_segment,
-                    safetensors.save(rows.state),
+                    rows.state,
                     made[-1].end_seconds if made else cursor.media_seconds,
                     reading.start.num_errors + chunk.num_errors + health.num_failures,
                     chunk.last_error or health.last_failure or reading.start.last_error,
                     reading.start.num_restarts + reading.num_restarts + chunk.num_restarts,
+                    rows.num_events,
                 )
-                may_go_on = await self._journal.call(
-                    "commit", reading.name, reading.epoch, entries, cursor, is_done and failure is None
+                may_go_on = await self._committer.commit(
+                    Commit(reading.name, reading.epoch, entries, cursor, is_done and failure is None)
                 )
                 if may_go_on is None:
                     return None
@@ -225,7 +236,7 @@ class Shard:
                 return cursor.report(reading.name) if is_done else None
 
     async def _rows(
-        self, rows: Rows, item: Pending, health: _Health, beside: dict[int, list[Entry]]
+        self, rows: SourceRows, item: Pending, health: _Health, beside: dict[int, list[Entry]]
     ) -> list[Classification]:
         """The rows that are out after a chunk; what goes into the journal beside a row is noted by segment."""
         segments: Sequence[Segment] = item.chunk.segments
@@ -251,16 +262,21 @@ class Shard:
                 beside.setdefault(segment.index, []).append(embeddings_entry(segment, embeddings, position))
         return rows.push(segments, embeddings)
 
-    async def _make_classifier(self) -> Classifier:
+    async def _begin(self, reading: Reading) -> SourceRows:
+        """What makes the rows and the events of a source, from where it was left."""
+        classifier, settings = await self._make_classifier()
+        return SourceRows(reading.name, classifier, settings, reading.start.state)
+
+    async def _make_classifier(self) -> tuple[Classifier, EventSettings | None]:
         if self._classifier is None:
             self._classifier = asyncio.create_task(self._load_classifier())
         return await asyncio.shield(self._classifier)
 
-    async def _load_classifier(self) -> Classifier:
+    async def _load_classifier(self) -> tuple[Classifier, EventSettings | None]:
         vocabulary = None
         if reads_labels(self._config):
             vocabulary = await self._encoders["text"].call("vocabulary")
-        return make_classifier(self._config, vocabulary)
+        return make_classifier(self._config, vocabulary), make_events(self._config, vocabulary)
 
 
 def _idle_seconds() -> float:
