@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def loaded_encoders(config: Config) -> tuple[Modality, ...]:
 
 def reads_labels(config: Config) -> bool:
     """Whether labels are looked up by what they mean: not where a model knows its own, or where there are none."""
-    return config.model is None and config.labels != ()
+    return config.model is None and config.labels != {}
 
 
 def decode_options(config: Config) -> DecodeOptions:
@@ -89,14 +90,18 @@ def make_encoder(config: Config, modality: Modality) -> Encoder:
     Raises:
         ConfigError: there is no encoder of that name for that modality, or something that it needs is missing.
     """
+    encoder = _encoder(config, modality)
+    return _listening(config, encoder) if modality == "text" and config.speech.recogniser else encoder
+
+
+def _encoder(config: Config, modality: Modality) -> Any:
     from streammm.encoders import find
 
     settings = config.runtime.model_dump()
     try:
-        encoder = find(getattr(config.encoders, modality), modality, runtime=settings.pop("backend"), **settings)
+        return find(getattr(config.encoders, modality), modality, runtime=settings.pop("backend"), **settings)
     except ConfigError as error:
         raise ConfigError(f"encoders.{modality}: {error}") from error
-    return _listening(config, encoder) if modality == "text" and config.speech.recogniser else encoder
 
 
 def _listening(config: Config, encoder: Any) -> Encoder:
@@ -131,7 +136,66 @@ def make_vocabulary(config: Config, text_encoder: Any) -> Vocabulary:
         text_encoder.embed,
         picture_classes=_classes(config, "video"),
         sound_classes=_classes(config, "audio"),
+        distractors=config.distractors,
     )
+
+
+def start_vocabulary(config: Config, labels: Sequence[str]) -> tuple[Vocabulary | None, str]:
+    """What the labels of a training mean, if it is to begin with that, and why not where it was not forbidden.
+
+    A label is looked up by its phrases in the configuration, else by its name, in which _ stands for a blank.
+
+    Raises:
+        ConfigError: it is asked for and cannot be, or the configuration knows labels that there are not.
+    """
+    from streammm.fusion.vocabulary import build_vocabulary
+    from streammm.labels import Label
+
+    said = config.labels or {}
+    if unknown := [name for name in said if name not in labels]:
+        raise ConfigError(f"labels: {unknown[0]!r} is none of the labels {', '.join(labels)}")
+    if config.training.start == "nothing":
+        return None, ""
+    words = {name: said.get(name, Label()) for name in labels if name != config.training.background}
+    words = {
+        name: label if label.phrases else label.model_copy(update={"phrases": (name.replace("_", " ").lower(),)})
+        for name, label in words.items()
+    }
+    try:
+        encoder = _encoder(config, "text")
+        if not hasattr(encoder, "embed"):
+            raise ConfigError(f"{config.encoders.text} makes no vectors of labels; minilm and hf:... do")
+        classes = {m: _classes_if_any(config, m) for m in ("audio", "video")}
+        if not any(classes.values()):
+            raise ConfigError("the encoders have no classes to look labels up among")
+        encoder.setup()
+        found = build_vocabulary(
+            words,
+            encoder.embed,
+            picture_classes=classes["video"],
+            sound_classes=classes["audio"],
+            distractors=config.distractors,
+        )
+    except ConfigError as error:
+        if config.training.start == "labels":
+            raise ConfigError(f"training.start: labels: {error}") from error
+        return None, f"it begins with nothing: {error}"
+    return found, ""
+
+
+def label_thresholds(config: Config) -> dict[str, float]:
+    """The score from which each label counts as there: its own, that of the trained model, or the default."""
+    from streammm.fusion.general_labels import GENERAL_LABELS
+    from streammm.labels import DEFAULT_THRESHOLD
+
+    if config.model is not None:
+        from streammm.fusion.trained import read_card
+
+        card = read_card(Path(config.model))
+        return {name: card.thresholds.get(name, 0.5) for name in card.labels if name != card.background}
+    if config.labels is None:
+        return dict.fromkeys(GENERAL_LABELS, DEFAULT_THRESHOLD)
+    return {name: label.threshold or DEFAULT_THRESHOLD for name, label in config.labels.items()}
 
 
 def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier:
@@ -156,7 +220,13 @@ def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier
         fusion = NoFusion()
     else:
         fusion = ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds).eval()
-    return Classifier(fusion, model_name(config), config.output.top_labels, with_text=config.output.text)
+    return Classifier(
+        fusion,
+        model_name(config),
+        config.output.top_labels,
+        with_text=config.output.text,
+        thresholds=label_thresholds(config),
+    )
 
 
 def identity(config: Config) -> dict[str, Any]:
@@ -166,6 +236,8 @@ def identity(config: Config) -> dict[str, Any]:
     used = loaded_encoders(config)
     sections = config.model_dump(mode="json", include={"labels", "segment", "encoders", "speech", "fusion", "output"})
     found: dict[str, Any] = {"labels": sections.pop("labels")}
+    if config.distractors:
+        found["distractors"] = list(config.distractors)
     if config.model is not None:
         found["model"] = model_digest(config)
     for section, values in sections.items():
@@ -185,7 +257,7 @@ def feature_identity(config: Config) -> dict[str, Any]:
     return {
         key: value
         for key, value in identity(config).items()
-        if key not in ("labels", "model") and not key.startswith(("fusion.", "output."))
+        if key not in ("labels", "distractors", "model") and not key.startswith(("fusion.", "output."))
     }
 
 
@@ -195,6 +267,8 @@ def model_name(config: Config) -> str:
 
     encoders = "+".join(getattr(config.encoders, m) for m in ("video", "audio", "text") if m in used_modalities(config))
     matters = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion"})
+    if config.distractors:
+        matters["distractors"] = list(config.distractors)
     matters["precision"] = config.runtime.precision
     matters["mode"] = config.decode.mode
     if config.model is not None:
@@ -237,6 +311,13 @@ def _picture(config: Config) -> Picture:
         return USUAL_PICTURE
     picture: Picture = getattr(make_encoder(config, "video"), "picture", USUAL_PICTURE)
     return picture
+
+
+def _classes_if_any(config: Config, modality: Modality) -> tuple[str, ...]:
+    try:
+        return _classes(config, modality)
+    except ConfigError:
+        return ()
 
 
 def _classes(config: Config, modality: Modality) -> tuple[str, ...]:

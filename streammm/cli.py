@@ -112,7 +112,10 @@ def run(
         ),
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="What to look and listen for, in any words.")
+        str | None,
+        typer.Option(
+            metavar="A,B,...|FILE.yaml", help="What to look and listen for, in any words, or a file that says more."
+        ),
     ] = None,
     model: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Classify with a model that streammm train made.")

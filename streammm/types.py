@@ -229,6 +229,7 @@ class Classification:
     """One row of the result: what is seen, heard and said in one segment.
 
     ``labels`` are fused scores, best first; they and ``other``, the share of "none of these", sum to at most 1.
+    ``found`` are the labels whose score reaches their threshold, best first.
     ``latency_seconds`` runs to the row's being made, of a file from the segment's leaving the decoder, of a live source
     from the segment's end. ``offset_seconds``, ``live`` and ``outage`` are the segment's; where there is an outage,
     there are no labels.
@@ -246,6 +247,7 @@ class Classification:
     offset_seconds: float = 0.0
     live: LiveState | None = None
     outage: str = ""
+    found: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -264,6 +266,7 @@ class Classification:
             "end_seconds": round(self.end_seconds, 6),
             "labels": _scores_json(self.labels),
             "other": round(self.other, 6),
+            "found": list(self.found),
             "modalities": {
                 name: {
                     "status": str(result.status),

@@ -74,6 +74,7 @@ class LearnedFusion(nn.Module):
         if num_classes < 1 or look_ahead < 0:
             raise ValueError(f"there must be classes and no negative look_ahead, got {num_classes} and {look_ahead}")
         self.modalities: tuple[Modality, ...] = tuple(m for m in MODALITIES if m in dims)
+        self.dims = {m: dims[m] for m in self.modalities}
         self.num_classes = num_classes
         self.width = width
         self.look_ahead = look_ahead

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from streammm.media.address import is_address
 from streammm.media.source import sidecars
 from streammm.types import MODALITIES, Modality
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,7 @@ class Features:
         - vectors: by modality float32 [T, D], zeros where it is not present; a modality that never is, is left out; raw
           content, which may be of any length, is filled up with NaN
         - present: bool [T, M], in the order of ``MODALITIES``
+        - tags: by modality float32 [T, C], the scores of the encoder's own classes, where it has some
     """
 
     source: str
@@ -43,6 +44,7 @@ class Features:
     end_seconds: npt.NDArray[np.float64]
     vectors: Mapping[Modality, npt.NDArray[np.float32]]
     present: npt.NDArray[np.bool_]
+    tags: Mapping[Modality, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.start_seconds)
@@ -51,6 +53,12 @@ class Features:
     def media_seconds(self) -> float:
         """From the first segment's start to the last one's end."""
         return float(self.end_seconds[-1] - self.start_seconds[0]) if len(self) else 0.0
+
+    def with_tags(self, modalities: Iterable[Modality]) -> Features:
+        """The same with the tags of some modalities behind their vectors, float32 [T, D + C]."""
+        there = [m for m in modalities if m in self.tags]
+        stacked = {m: np.concatenate([self.vectors[m], self.tags[m]], 1) for m in there}
+        return replace(self, vectors={**self.vectors, **stacked}, tags={})
 
     @classmethod
     def of(cls, source: str, kept: Sequence[Kept]) -> Features:
@@ -66,7 +74,7 @@ class Features:
                     vectors[modality][t, len(vector) :] = np.nan  # raw content may be of any length
         starts = np.array([k.start_seconds for k in kept], np.float64)
         ends = np.array([k.end_seconds for k in kept], np.float64)
-        return cls(source, starts, ends, vectors, present)
+        return cls(source, starts, ends, vectors, present, _tags(kept))
 
 
 class FeatureCache:
@@ -94,6 +102,7 @@ class FeatureCache:
         path = self.path(features.source)
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, npt.NDArray[Any]] = {f"vectors.{m}": x for m, x in features.vectors.items()}
+        tensors |= {f"tags.{m}": x for m, x in features.tags.items()}
         tensors |= {"start_seconds": features.start_seconds, "end_seconds": features.end_seconds}
         tensors["present"] = features.present.astype(np.uint8)
         temporary = path.with_suffix(".partial")
@@ -109,9 +118,22 @@ class FeatureCache:
                 m: tensors[f"vectors.{m}"] for m in MODALITIES if f"vectors.{m}" in tensors
             }
             present = tensors["present"].astype(np.bool_)
-            return Features(source, tensors["start_seconds"], tensors["end_seconds"], vectors, present)
+            tags = {m: tensors[f"tags.{m}"] for m in MODALITIES if f"tags.{m}" in tensors}
+            return Features(source, tensors["start_seconds"], tensors["end_seconds"], vectors, present, tags)
         except (OSError, SafetensorError, KeyError):
             return None
+
+
+def _tags(kept: Sequence[Kept]) -> dict[Modality, npt.NDArray[np.float32]]:
+    """Class scores of each modality that has some, zeros where it is not present."""
+    found: dict[Modality, npt.NDArray[np.float32]] = {}
+    for modality in MODALITIES:
+        rows = {t: k.tags[modality] for t, k in enumerate(kept) if modality in k.tags and len(k.tags[modality])}
+        if rows:
+            found[modality] = np.zeros((len(kept), len(next(iter(rows.values())))), np.float32)
+            for t, row in rows.items():
+                found[modality][t] = row
+    return found
 
 
 def content_digest(source: str) -> str:
