@@ -1,4 +1,4 @@
-"""The command line: `streammm run`, `status`, `plan`, `probe`, `train`, `evaluate`, `models`, `config`."""
+"""The command line: `streammm run`, `status`, `plan`, `probe`, `calibrate`, `train`, `evaluate`, `models`, `config`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from streammm import cli_training
+from streammm import cli_labels, cli_training
 from streammm.config import explained, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.media.address import public_name
@@ -362,6 +362,7 @@ def models(
     _out.print(Text.assemble(("package.module:Class", "bold"), "  any, an encoder of yours"), soft_wrap=True)
 
 
+app.command()(cli_labels.calibrate)
 app.command()(cli_training.train)
 app.command()(cli_training.evaluate)
 

@@ -48,7 +48,7 @@ _MOST_LOGIT = 60.0
 """Its exponential is still a float32."""
 
 
-class _Judge(nn.Module):
+class Judge(nn.Module):
     """A softmax over the labels, with their reliability as prior, and one more class at a fixed level: none of these.
 
     Of K labels with similarities s and reliabilities r, one has the probability r exp(s / T) / (n + sum of all
@@ -106,7 +106,7 @@ class _Judge(nn.Module):
         return torch.cat([left, (found - left).sum(-1, keepdim=True)], -1)
 
 
-class PictureJudge(_Judge):
+class PictureJudge(Judge):
     """A label is as likely as the likeliest classes mean the same: ConSE (Norouzi et al., arXiv:1312.5650).
 
     Shape:
@@ -128,7 +128,7 @@ class PictureJudge(_Judge):
         return torch.zeros_like(classes).scatter(-1, which, best) @ self.cosines.T
 
 
-class SoundJudge(_Judge):
+class SoundJudge(Judge):
     """A label is as likely as the sounds whose names are nearest to it; their weights hold its reliability already.
 
     Shape:
@@ -148,7 +148,7 @@ class SoundJudge(_Judge):
         return classes.clamp_min(0.0) ** _SOUND_POWER @ self.neighbours.T
 
 
-class TextJudge(_Judge):
+class TextJudge(Judge):
     """A label is as likely as the text means the same.
 
     Shape:
