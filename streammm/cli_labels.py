@@ -83,7 +83,7 @@ def calibrate(
         table.add_row(label, f"{old[label]:.2f}", f"{found[k]:.2f}", f"{was:.1%}", f"{now:.1%}")
     _out.print(table)
     _out.print(
-        f"\nfrom {len(scores)} segments of {sum(1 for _ in features)} sources; use it with: streammm run VIDEO... --labels {out}",
+        f"\nfrom {len(scores)} segments; use it with: streammm run VIDEO... --labels {out}",
         highlight=False,
         soft_wrap=True,
     )

@@ -144,7 +144,8 @@ def load_model(path: Path) -> TrainedFusion:
         tensors = safetensors.load_file(path / WEIGHTS_FILE)
         arrays = {k.removeprefix(_VOCABULARY): tensors.pop(k) for k in list(tensors) if k.startswith(_VOCABULARY)}
         labels = [card.labels[n] for n in card.places]
-        network = card.network(0.0, card.start and saved_vocabulary(arrays, labels, card.start))
+        vocabulary = None if card.start is None else saved_vocabulary(arrays, labels, card.start)
+        network = card.network(0.0, vocabulary)
         network.load_state_dict(tensors)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"the model {path} cannot be read: {str(error).splitlines()[0]}") from error

@@ -117,10 +117,10 @@ def train_model(
     )
     labels = annotations.labels
 
-    judged = () if vocabulary is None else tuple(m for m in MODALITIES if num_tags(m, vocabulary))
+    with_tags = () if vocabulary is None else tuple(m for m in MODALITIES if num_tags(m, vocabulary))
 
     def examples(sources: Sequence[str]) -> list[Example]:
-        return examples_of(sources, by_source, features, labels, task, judged)
+        return examples_of(sources, by_source, features, labels, task, with_tags)
 
     train, validation, test = map(examples, (split.train, split.validation, split.test))
     if not train or not validation:
