@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike, fspath
+from typing import Any
 
 from streammm.build import (
     decode_options,
@@ -22,14 +23,16 @@ from streammm.types import Classification
 
 
 def classify(
-    source: str | PathLike[str], labels: Sequence[str] | str | None = None, config: Config | None = None
+    source: str | PathLike[str],
+    labels: Sequence[str] | Mapping[str, Any] | str | None = None,
+    config: Config | None = None,
 ) -> Iterator[Classification]:
     """Yields one row for each segment of a source, in order, as they are made: the rows that `streammm run` writes.
 
     Args:
         source: path of a media file, with captions beside it, or an address; a live one goes on until it is left.
-        labels: what to look and listen for, in any words, as a list or separated by commas; default: those of the
-            configuration, else a general list.
+        labels: what to look and listen for, in any words: a list, a text separated by commas, a mapping to what is said
+            of each, or the name of a file of labels; default: those of the configuration, else a general list.
         config: everything else; `streammm.config.load` reads one from a file.
 
     Raises:
@@ -39,7 +42,8 @@ def classify(
     config = config or Config()
     if labels is not None:
         config = load(
-            **config.model_dump(exclude={"labels"}), labels=labels if isinstance(labels, str) else tuple(labels)
+            **config.model_dump(exclude={"labels"}),
+            labels=labels if isinstance(labels, str | Mapping) else tuple(labels),
         )
     with (
         open_reader(fspath(source), decode_options(config)) as reader,

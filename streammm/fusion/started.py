@@ -6,6 +6,7 @@ step of training the answers are those of ``model.py``; where these are right al
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NoReturn
 
@@ -136,6 +137,14 @@ def num_tags(modality: Modality, vocabulary: Vocabulary) -> int:
 def vocabulary_tensors(vocabulary: Vocabulary) -> dict[str, Tensor]:
     """Its arrays, to be saved."""
     return {name: torch.from_numpy(getattr(vocabulary, name)) for name in _ARRAYS}
+
+
+def digest_of(vocabulary: Vocabulary) -> str:
+    """Names a vocabulary by its arrays."""
+    digest = hashlib.sha256()
+    for array in vocabulary_tensors(vocabulary).values():
+        digest.update(array.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def saved_vocabulary(tensors: Mapping[str, Tensor], labels: Sequence[str], card: StartCard) -> Vocabulary:

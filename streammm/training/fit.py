@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from streammm.fusion.started import digest_of
 from streammm.fusion.trained import ModelCard, Task
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.training.dataset import Batch, Example, batches
@@ -100,7 +101,8 @@ def fit(
     num_segments = sum(min(len(e), options.max_segments) for e in train)
     rate = options.learning_rate or 0.001 * min(10.0, max(1.0, num_segments / 1000))
     optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=options.weight_decay)
-    what = json.dumps([card.model_dump(mode="json"), asdict(options), num_segments], sort_keys=True)
+    begins = "" if vocabulary is None else digest_of(vocabulary)
+    what = json.dumps([card.model_dump(mode="json"), asdict(options), num_segments, begins], sort_keys=True)
     state = TrainingState(net, optimizer, what)
     if folder is not None:
         state.load(folder)

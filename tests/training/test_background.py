@@ -30,7 +30,7 @@ def test_a_threshold_is_as_far_above_the_median_as_the_quantile_is_below() -> No
     absent = draw.normal([-3.0, -1.0], [0.5, 1.0], (4000, 2))
     found = thresholds(scores(absent), 0.1)
     assert found == pytest.approx(1 / (1 + np.exp(-np.array([-3.0 + 0.5 * 1.2816, -1.0 + 1.2816]))), abs=0.03)
-    assert (scores(absent) >= found).mean(0) == pytest.approx([0.1, 0.1], abs=0.01)
+    assert (scores(absent) >= found).mean(0) == pytest.approx([0.1, 0.1], abs=0.03)
     # A tenth of the footage has the label in it, which nobody said, and the threshold stays where it was.
     there = absent.copy()
     there[:400, 0] = 4.0

@@ -240,6 +240,17 @@ def test_own_labels_from_clips_to_a_run(tmp_path: Path, streammm, monkeypatch: p
     judged = streammm("evaluate", "model", "labels.csv", "--media", ".", "--json")
     assert judged.returncode == 0, judged.stderr
     assert json.loads(judged.stdout)["num_segments"] == 8
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["start"]["num_distractors"] == 0
+    (tmp_path / "words.yaml").write_text("labels: {loud: {phrases: [a siren, a beep]}}\ndistractors: [rain]\n")
+    worded = streammm("train", *arguments[:-1], "training.epochs=1", "--labels", "words.yaml")
+    assert worded.returncode == 0, worded.stderr
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["start"]["num_distractors"] == 1
+    unknown = streammm("train", *arguments, "--labels", "cat")
+    assert unknown.returncode == 2
+    assert "labels: 'cat' is none of the labels loud, quiet" in unknown.stderr
+    plain = streammm("train", *arguments[:-1], "training.epochs=1", "--set", "training.start=nothing")
+    assert plain.returncode == 0, plain.stderr
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["start"] is None
     refused = streammm("run", "new.mp4", "--model", "model", "--labels", "cat")
     assert refused.returncode == 2
     assert "a trained model has its own labels" in refused.stderr
