@@ -311,7 +311,7 @@ class RayConfig(_Section):
     )
     encoders: Literal["auto", "actors", "threads"] = Field(
         "auto",
-        description="Encoders as actors of their own or as threads of their shard; auto: actors where there are GPUs.",
+        description="Decoders and encoders as actors of their own or as threads of the shard; auto: actors with GPUs.",
     )
     start_timeout_seconds: Positive = Field(120.0, description="How long to wait for the cluster to place the workers.")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -139,6 +139,17 @@ class Entry:
     position: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one source has made: entries of segments, and the cursor after them. ``is_done`` if there is no more."""
+
+    name: str
+    epoch: int
+    entries: Sequence[Entry]
+    cursor: Cursor
+    is_done: bool = False
+
+
 def quarantine_entry(error: SourceError, segment: int | None = None) -> Entry:
     """The entry for a source, or one segment of it, that was given up."""
     fields: dict[str, str | int] = {"source": error.source, "reason": error.reason, "detail": error.detail}
@@ -252,32 +263,43 @@ class Journal:
     def commit(
         self, name: str, epoch: int, entries: Sequence[Entry], cursor: Cursor, is_done: bool = False
     ) -> bool | None:
-        """Takes the entries of segments and the cursor after them, all or nothing; a repetition adds nothing.
+        """Takes one commit; see `commit_all`."""
+        return self.commit_all([Commit(name, epoch, entries, cursor, is_done)])[0]
+
+    def commit_all(self, commits: Sequence[Commit]) -> list[bool | None]:
+        """Takes commits in one transaction, all or nothing; a repetition adds nothing.
 
         Returns:
-            None if the lease is out of date, and then nothing was taken; else whether the writer may go on at once,
-            or must wait for the sinks (see `may_go_on`).
+            For each: None if its lease is out of date, and then nothing of it was taken; else whether the writer may go
+            on at once, or must wait for the sinks (see `may_go_on`).
         """
         with self._begin() as connection:
             self._check_owner(connection)
-            found = connection.execute(
-                select(_sources.c.id, _sources.c.epoch, _sources.c.next_segment, _sources.c.status).where(
-                    _sources.c.name == name
-                )
-            ).one_or_none()
-            if found is None or found.epoch != epoch or cursor.next_segment < found.next_segment:
-                return None
-            if found.status == TODO:
-                values: dict[str, Any] = {
-                    key: getattr(cursor, key)
-                    for key in ("next_segment", "state", "media_seconds", "num_errors", "last_error", "num_restarts")
-                }
-                if is_done:
-                    values |= {"status": DONE, "state": None}
-                connection.execute(update(_sources).where(_sources.c.id == found.id).values(values))
-                new = [e for e in entries if e.segment is not None and e.segment >= found.next_segment]
-                self._add(connection, found.id, new)
-        return self.may_go_on()
+            taken = [self._take(connection, commit) for commit in commits]
+        may_go_on = self.may_go_on()
+        return [may_go_on if is_taken else None for is_taken in taken]
+
+    def _take(self, connection: Connection, commit: Commit) -> bool:
+        """Takes a commit; False if its lease is out of date."""
+        cursor = commit.cursor
+        found = connection.execute(
+            select(_sources.c.id, _sources.c.epoch, _sources.c.next_segment, _sources.c.status).where(
+                _sources.c.name == commit.name
+            )
+        ).one_or_none()
+        if found is None or found.epoch != commit.epoch or cursor.next_segment < found.next_segment:
+            return False
+        if found.status == TODO:
+            values: dict[str, Any] = {
+                key: getattr(cursor, key)
+                for key in ("next_segment", "state", "media_seconds", "num_errors", "last_error", "num_restarts")
+            }
+            if commit.is_done:
+                values |= {"status": DONE, "state": None}
+            connection.execute(update(_sources).where(_sources.c.id == found.id).values(values))
+            new = [e for e in commit.entries if e.segment is not None and e.segment >= found.next_segment]
+            self._add(connection, found.id, new)
+        return True
 
     def quarantine(self, error: SourceError) -> None:
         """Gives a source up; leases of it are out of date then. A second time changes nothing."""
@@ -346,13 +368,31 @@ class Journal:
 
     def advance(self, sink: str, position: int, mark: Any) -> None:
         """Moves a sink's cursor: it has written everything up to a position, and leaves a mark for its next start."""
-        with self._begin() as connection:
-            connection.execute(
-                update(_sinks).where(_sinks.c.name == sink).values(position=position, mark=json.dumps(mark))
-            )
-            self._read_up_to[sink] = position
-            if self._is_in_memory:
-                connection.execute(delete(_entries).where(_entries.c.position <= min(self._read_up_to.values())))
+        self.exchange({sink: (position, mark)}, {})
+
+    def exchange(
+        self, written: Mapping[str, tuple[int, Any]], after: Mapping[str, int], limit: int = 1000
+    ) -> dict[str, list[Entry]]:
+        """Moves the cursors of sinks, and reads for sinks: all that has to be asked from time to time, at once.
+
+        Args:
+            written: by sink, the position up to which it has written everything, and the mark that it leaves there.
+            after: by sink, the position after which it wants entries.
+            limit: how many of them at most.
+
+        Returns:
+            The entries by sink; sinks that are equally far share a list.
+        """
+        if written:
+            with self._begin() as connection:
+                for sink, (position, mark) in written.items():
+                    values = {"position": position, "mark": json.dumps(mark)}
+                    connection.execute(update(_sinks).where(_sinks.c.name == sink).values(values))
+                    self._read_up_to[sink] = position
+                if self._is_in_memory:
+                    connection.execute(delete(_entries).where(_entries.c.position <= min(self._read_up_to.values())))
+        lists = {position: self.read(position, limit) for position in set(after.values())}
+        return {sink: lists[position] for sink, position in after.items()}
 
     def may_go_on(self) -> bool:
         """False where rows lie in memory and too many of them wait for the sinks; on disk any number may wait."""

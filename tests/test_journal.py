@@ -159,6 +159,23 @@ def test_a_sink_finds_its_cursor_and_its_mark(journal: MakeJournal) -> None:
     assert journal().sink("other") == (0, None)
 
 
+def test_sinks_are_asked_for_together() -> None:
+    j = Journal("sqlite://")
+    j.register(["a"])
+    for name in ("near", "far", "here"):
+        j.sink(name)
+    j.commit("a", leased(j), [entry(0), entry(1)], Cursor(2))
+    first, second = (e.position for e in j.read(0))
+    found = j.exchange({"near": (first, {"row": 17})}, {"near": first, "far": 0, "here": 0}, 1)
+    assert {name: [e.position for e in entries] for name, entries in found.items()} == {
+        "near": [second],
+        "far": [first],
+        "here": [first],
+    }
+    assert j.sink("near") == (first, {"row": 17})
+    assert j.exchange({}, {}) == {}
+
+
 def test_whoever_lost_the_journal_cannot_write_to_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/journal.sqlite"
     old, new = Journal(url, owner="old"), Journal(url, owner="new")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import ray
 
 from streammm.config import Config
 from streammm.encoders.isolation import Encoded
-from streammm.journal import Cursor, Journal
+from streammm.journal import Commit, Journal
 from streammm.media.options import DecodeOptions
 from streammm.types import Modality, Segment
 from streammm_workers.decode import Chunk, DecodeWorker
@@ -67,8 +67,8 @@ class ExitingJournal(Journal):
         super().__init__(url)
         self._folder = str(Path(url.removeprefix("sqlite:///")).parent)
 
-    def commit(self, name: str, epoch: int, entries: Any, cursor: Cursor, is_done: bool = False) -> bool | None:
+    def commit_all(self, commits: Sequence[Commit]) -> list[bool | None]:
         exit_if_told(self._folder, "before-commit")
-        may_go_on = super().commit(name, epoch, entries, cursor, is_done)
+        may_go_on = super().commit_all(commits)
         exit_if_told(self._folder, "after-commit")
         return may_go_on

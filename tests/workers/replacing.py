@@ -8,6 +8,7 @@ from typing import Any
 
 from streammm.config import Config
 from streammm_workers.cluster import ActorSpawn, ShardActor
+from streammm_workers.commit import Committer
 from streammm_workers.handle import Handle
 from tests.workers.exits import exit_if_told
 
@@ -32,6 +33,7 @@ class ExitingShard(ShardActor):
     def __init__(self, config: Config, spawn: Replacing, num_decoders: int, cores: int) -> None:
         super().__init__(config, spawn, num_decoders, cores)
         self._journal = _Watched(self._journal, spawn.folder)
+        self._committer = Committer(self._journal)
 
 
 class _Watched:
@@ -42,7 +44,7 @@ class _Watched:
         self._folder = folder
 
     async def call(self, method: str, *args: Any, **options: Any) -> Any:
-        is_commit = method == "commit"
+        is_commit = method == "commit_all"
         if is_commit:
             exit_if_told(self._folder, "before-rows")
         result = await self._inner.call(method, *args, **options)

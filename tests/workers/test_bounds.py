@@ -228,7 +228,7 @@ class Store:
 def test_on_ray_the_object_store_stays_under_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     stages = ((DecodeWorker, MadeUpDecoder), (EncodeWorker, SlowerEncodeWorker))
     monkeypatch.setattr(cluster, "ActorSpawn", functools.partial(Replacing, stages=stages))
-    here = config("engine.decoders=1", "ray.encoders=threads")
+    here = config("engine.decoders=1", "ray.encoders=actors")
     recorder = Recorder()
     with Store() as store:
         engine.run(here, [f"{n}:24" for n in range(SOURCES)], recorder, "local")

@@ -228,7 +228,7 @@ def test_killing_a_worker_changes_nothing_in_the_rows(
 ) -> None:
     killed: list[str] = []
     recorder = AfterRows(5, lambda: send(kind, signal.SIGKILL, killed))
-    where = "actors" if kind == "EncodeWorker" else "threads"
+    where = "actors" if kind in ("DecodeWorker", "EncodeWorker") else "threads"
     assert engine.run(config(f"ray.encoders={where}"), clips, recorder, nodes.address, place(exits))
     recorder.join()
     assert killed == [kind]
@@ -362,7 +362,7 @@ def test_a_worker_that_hangs_is_replaced(
     kind: str, nodes: Nodes, clips: list[str], exits: Path, undisturbed_light: Rows
 ) -> None:
     hung: list[str] = []
-    where = "actors" if kind == "EncodeWorker" else "threads"
+    where = "actors" if kind in ("DecodeWorker", "EncodeWorker") else "threads"
     quick = config("engine.hang_seconds=6", "decode.segment_seconds=1", f"ray.encoders={where}")
     recorder = AfterRows(5, lambda: send(kind, signal.SIGSTOP, hung))
     assert engine.run(quick, clips, recorder, nodes.address, place(exits))

@@ -31,10 +31,12 @@ _JOURNAL = "journal"
 
 @dataclass(frozen=True, slots=True)
 class ActorSpawn:
-    """Makes the stages of a shard: as actors beside it, in its placement group, and its encoders as configured.
+    """Makes the stages of a shard: threads inside it, or actors beside it in its placement group.
 
-    The group holds the cores for all of them, and no actor asks for some of its own: how many there are may change.
-    Encoders that are threads share the GPUs of their shard, each on a stream of its own.
+    Where encoders are threads, decode stages are too: decoding is in processes of its own anyway, and what it makes
+    need not go through the object store then. Encoders that are threads share the GPUs of their shard, each on a stream
+    of its own. The group holds the cores for all stages, and no actor asks for some of its own: how many there are may
+    change.
 
     Ray starts a stage that dies anew. A decode stage has forgotten its readings then and its shard opens them again;
     an encode stage remembers nothing and may answer in any order, and its batcher repeats what was lost.
@@ -44,7 +46,7 @@ class ActorSpawn:
     gpus_per_encoder: float
 
     def __call__(self, kind: str, make: Callable[..., object], *args: Any) -> Handle:
-        if kind == FOLLOW or (kind.startswith("encode") and not self.encoders_as_actors):
+        if kind == FOLLOW or not self.encoders_as_actors:
             return ThreadHandle(kind, make, *args)
         options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0}
         if kind.startswith("encode"):

@@ -81,6 +81,7 @@ class Driver:
         self._observer = observer
         self._sinks = {**plan.sinks, "observer": DirectHandle(_Told(self))}
         self._positions: dict[str, int] = {}
+        self._written: dict[str, tuple[int, Any]] = {}
         self._deliveries: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in self._sinks}
         self._todo: deque[str] = deque()
         self._num_under_way = 0
@@ -117,8 +118,7 @@ class Driver:
                 beside = [group.create_task(other()) for other in others]
                 beside.append(group.create_task(self._stop_when_asked()))
                 beside.append(group.create_task(self._keep_looking()))
-                for name in self._sinks:
-                    group.create_task(self._keep_delivering(name))
+                group.create_task(self._keep_delivering())
                 group.create_task(self._list())
                 for shard, slots in shards:
                     self._give_slots(shard, slots)
@@ -328,23 +328,41 @@ class Driver:
 
     # sinks
 
-    async def _keep_delivering(self, name: str) -> None:
+    async def _keep_delivering(self) -> None:
+        """Looks for all sinks at once; one that is still writing is left alone, and keeps nobody waiting."""
+        assert self._group is not None
         while not self._is_over.is_set():
-            await self._deliver(name)
+            free = [name for name, delivery in self._deliveries.items() if not delivery.locked()]
+            found = await self._read(free)
+            for name in free:
+                if found[name] and found[name][-1].position > self._positions[name]:  # nobody else was quicker
+                    self._group.create_task(self._deliver(name, found[name]))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_READ_SECONDS):
                     await self._is_over.wait()
 
-    async def _deliver(self, name: str) -> None:
-        """Takes to a sink what was committed since the last time.
+    async def _deliver(self, name: str, found: Sequence[Entry] = ()) -> None:
+        """Takes to a sink what was committed since the last time, beginning with what was found already.
 
         Must not be cancelled in a run that goes on: what was written and not noted would be written again.
         """
         async with self._deliveries[name]:
-            while entries := await self._journal.call("read", self._positions[name], _READ_ENTRIES):
+            position = self._positions[name]
+            entries = [entry for entry in found if entry.position > position] or (await self._read([name]))[name]
+            while entries:
                 mark = await self._sinks[name].call("write", entries)
                 self._positions[name] = entries[-1].position
-                await self._journal.call("advance", name, self._positions[name], mark)
+                self._written[name] = (self._positions[name], mark)
+                if len(entries) < _READ_ENTRIES:
+                    break
+                entries = (await self._read([name]))[name]
+
+    async def _read(self, names: Sequence[str]) -> dict[str, list[Entry]]:
+        """What sinks have not had yet; with the question the journal is told what has been written."""
+        written, self._written = self._written, {}
+        after = {name: self._positions[name] for name in names}
+        found: dict[str, list[Entry]] = await self._journal.call("exchange", written, after, _READ_ENTRIES)
+        return found
 
     async def _end(self) -> None:
         for task in list(self._asked.values()):
@@ -354,6 +372,7 @@ class Driver:
         for name, sink in self._sinks.items():
             await self._deliver(name)
             await sink.call("close")
+        await self._read([])
         await self._tell_progress(Rates())
 
     # how it goes

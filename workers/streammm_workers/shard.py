@@ -21,11 +21,12 @@ from streammm.classifier import Classifier, Rows
 from streammm.config import Config
 from streammm.encoders.isolation import with_failures
 from streammm.errors import SourceError
-from streammm.journal import Cursor, Entry, Lease, quarantine_entry
+from streammm.journal import Commit, Cursor, Entry, Lease, quarantine_entry
 from streammm.kept import embeddings_entry
 from streammm.media.address import is_file, public_name
 from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport
 from streammm_workers.batch import Batcher
+from streammm_workers.commit import Committer
 from streammm_workers.decode import NotOpenError
 from streammm_workers.encode import EncodeWorker
 from streammm_workers.handle import Handle, Spawn
@@ -61,6 +62,7 @@ class Shard:
     def __init__(self, config: Config, spawn: Spawn, journal: Handle, num_decoders: int, cores: int) -> None:
         self._config = config
         self._journal = journal
+        self._committer = Committer(journal)
         self._decoders = Decoders(config, decode_options(config), spawn, num_decoders)
         self._encoders: dict[Modality, Handle] = {
             m: spawn(f"encode-{m}", EncodeWorker, config, m) for m in loaded_encoders(config)
@@ -211,8 +213,8 @@ class Shard:
                     chunk.last_error or health.last_failure or reading.start.last_error,
                     reading.start.num_restarts + reading.num_restarts + chunk.num_restarts,
                 )
-                may_go_on = await self._journal.call(
-                    "commit", reading.name, reading.epoch, entries, cursor, is_done and failure is None
+                may_go_on = await self._committer.commit(
+                    Commit(reading.name, reading.epoch, entries, cursor, is_done and failure is None)
                 )
                 if may_go_on is None:
                     return None
