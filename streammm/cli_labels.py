@@ -32,7 +32,7 @@ def calibrate(
         list[str],
         typer.Argument(metavar="SOURCE...", help="Footage like that which is to be run; nobody needs to label it."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.yaml", help="Labels as they are now, for --labels.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.yaml", help="File of labels to write, for --labels.")],
     labels: Annotated[
         str | None, typer.Option(metavar="A,B,...|FILE.yaml", help="The labels. Default: a general list.")
     ] = None,
