@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streammm.config import Config, seconds
+from streammm.config import DEFAULT_OPEN_SCORE, Config, LabelEventsConfig, seconds
 from streammm.errors import ConfigError
+from streammm.event_rows import EventSettings
 from streammm.media.cutting import Windows
 from streammm.media.filter import SourceFilter
 from streammm.media.listing import MEDIA_SUFFIXES, ListingOptions
@@ -21,7 +22,12 @@ from streammm.types import MODALITIES, Modality
 if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do not need it
     from streammm.classifier import Classifier
     from streammm.encoders.base import Encoder, Picture
+    from streammm.encoders.net import NetEncoder
     from streammm.fusion.vocabulary import Vocabulary
+
+
+_OF_NO_ROW = ("journal", "deliver_seconds")
+"""Settings of output on which rows do not depend."""
 
 
 def used_modalities(config: Config) -> tuple[Modality, ...]:
@@ -90,11 +96,45 @@ def make_encoder(config: Config, modality: Modality) -> Encoder:
     Raises:
         ConfigError: there is no encoder of that name for that modality, or something that it needs is missing.
     """
-    encoder = _encoder(config, modality)
+    encoder = _found(config, modality)
     return _listening(config, encoder) if modality == "text" and config.speech.recogniser else encoder
 
 
-def _encoder(config: Config, modality: Modality) -> Any:
+def tuned_encoders(config: Config) -> dict[Modality, NetEncoder]:
+    """The encoders that training is to train further.
+
+    Raises:
+        ConfigError: one of them cannot be trained, or is not used.
+    """
+    if not config.training.fine_tune:
+        return {}
+    from streammm.encoders.tuned import tunable
+
+    found: dict[Modality, NetEncoder] = {}
+    for modality in config.training.fine_tune:
+        name = getattr(config.encoders, modality)
+        if modality not in used_modalities(config):
+            raise ConfigError(f"training.fine_tune: {modality} has no weight in fusion.weights")
+        encoder = tunable(_found(config, modality))
+        if encoder is None:
+            raise ConfigError(f"training.fine_tune: {name} (encoders.{modality}) is no published net to train further")
+        found[modality] = encoder
+    return found
+
+
+def training_inputs(config: Config) -> Config:
+    """The configuration under which features for training are extracted: raw content for what is trained further.
+
+    Raises:
+        ConfigError: as `tuned_encoders`.
+    """
+    from streammm.encoders.content import content_name
+
+    content: dict[str, str] = {m: content_name(m, encoder.picture) for m, encoder in tuned_encoders(config).items()}
+    return config.model_copy(update={"encoders": config.encoders.model_copy(update=content)})
+
+
+def _found(config: Config, modality: Modality) -> Encoder:
     from streammm.encoders import find
 
     settings = config.runtime.model_dump()
@@ -162,7 +202,7 @@ def start_vocabulary(config: Config, labels: Sequence[str]) -> tuple[Vocabulary 
         for name, label in words.items()
     }
     try:
-        encoder = _encoder(config, "text")
+        encoder = _found(config, "text")
         if not hasattr(encoder, "embed"):
             raise ConfigError(f"{config.encoders.text} makes no vectors of labels; minilm and hf:... do")
         classes = {m: _classes_if_any(config, m) for m in ("audio", "video")}
@@ -229,19 +269,71 @@ def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier
     )
 
 
+def make_events(config: Config, vocabulary: Vocabulary | None) -> EventSettings | None:
+    """What makes events of the labels of a trained model or of a vocabulary; None where none are to be made.
+
+    What the configuration says of a label comes first, then what it says of all, then what the model was tuned to.
+
+    Raises:
+        ConfigError: a label is set that there is not, or one would end above the score that opens it.
+    """
+    labels, tuned = _tuned_events(config, vocabulary)
+    if not config.events.enabled or not labels:
+        return None
+    if unknown := sorted(set(config.events.labels) - set(labels)):
+        raise ConfigError(f"events.labels: {unknown[0]!r} is none of the labels {', '.join(labels)}")
+    for n, alert in enumerate(config.alerts):
+        if unknown := sorted(set(alert.labels) - set(labels)):
+            raise ConfigError(f"alerts.{n}.labels: {unknown[0]!r} is none of the labels {', '.join(labels)}")
+    found = []
+    for label in labels:
+        own, before = config.events.labels.get(label, LabelEventsConfig()), tuned.get(label, LabelEventsConfig())
+
+        def value(name: str, default: float, own: Any = own, before: Any = before) -> float:
+            for section in (own, config.events, before):
+                if (chosen := getattr(section, name)) is not None:
+                    return float(chosen)
+            return default
+
+        opens = value("open_score", DEFAULT_OPEN_SCORE)
+        closes = value("close_score", opens / 2)
+        is_set = own.close_score is not None or config.events.close_score is not None
+        if closes > opens and is_set:
+            raise ConfigError(f"events: {label} closes below {closes:g}, which is above {opens:g}, where it opens")
+        found.append((opens, min(opens, closes), value("min_seconds", 0.0), value("merge_seconds", 2.0)))
+    opens_, closes_, least, merge = zip(*found, strict=True)
+    return EventSettings(labels, opens_, closes_, least, merge, config.events.gap_seconds, model_name(config))
+
+
+def _tuned_events(
+    config: Config, vocabulary: Vocabulary | None
+) -> tuple[tuple[str, ...], dict[str, LabelEventsConfig]]:
+    """The labels, and what is known of each one's events without the configuration's section of events."""
+    tuned = {label: LabelEventsConfig(open_score=score) for label, score in label_thresholds(config).items()}
+    if config.model is None:
+        return (vocabulary.labels if vocabulary is not None else ()), tuned
+    from streammm.fusion.trained import read_card
+
+    card = read_card(Path(config.model))
+    tuned |= {label: LabelEventsConfig(**events.model_dump()) for label, events in card.events.items()}
+    return tuple(label for label in card.labels if label != card.background), tuned
+
+
 def identity(config: Config) -> dict[str, Any]:
     """All that rows depend on, by key: the settings that matter and the weights of the encoders that are used."""
     from streammm.speech import recogniser_identity
 
     used = loaded_encoders(config)
-    sections = config.model_dump(mode="json", include={"labels", "segment", "encoders", "speech", "fusion", "output"})
+    sections = config.model_dump(
+        mode="json", include={"labels", "segment", "encoders", "speech", "fusion", "events", "output"}
+    )
     found: dict[str, Any] = {"labels": sections.pop("labels")}
     if config.distractors:
         found["distractors"] = list(config.distractors)
     if config.model is not None:
         found["model"] = model_digest(config)
     for section, values in sections.items():
-        found |= {f"{section}.{key}": value for key, value in values.items() if key != "journal"}
+        found |= {f"{section}.{key}": value for key, value in values.items() if key not in _OF_NO_ROW}
     found |= {f"decode.{key}": getattr(config.decode, key) for key in ("mode", "threads")}
     found["runtime.precision"] = config.runtime.precision
     for modality in MODALITIES:
@@ -253,11 +345,11 @@ def identity(config: Config) -> dict[str, Any]:
 
 
 def feature_identity(config: Config) -> dict[str, Any]:
-    """All that embeddings depend on, by key: `identity` without labels, fusion and what a row holds."""
+    """All that embeddings depend on, by key: `identity` without labels, fusion, events and what a row holds."""
     return {
         key: value
         for key, value in identity(config).items()
-        if key not in ("labels", "distractors", "model") and not key.startswith(("fusion.", "output."))
+        if key not in ("labels", "distractors", "model") and not key.startswith(("fusion.", "events.", "output."))
     }
 
 
@@ -314,6 +406,9 @@ def _picture(config: Config) -> Picture:
 
 
 def _classes_if_any(config: Config, modality: Modality) -> tuple[str, ...]:
+    """As `_classes`; () also where there are none, or raw content is taken for an encoder to be trained further."""
+    if modality in config.training.fine_tune:
+        return ()
     try:
         return _classes(config, modality)
     except ConfigError:

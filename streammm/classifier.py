@@ -10,10 +10,9 @@ from typing import Protocol
 import torch
 
 from streammm.fusion.model import Fused
+from streammm.fusion.temporal import State
 from streammm.labels import DEFAULT_THRESHOLD
 from streammm.types import MODALITIES, Classification, Cue, Embeddings, Modality, ModalityResult, Segment
-
-State = dict[str, torch.Tensor]
 
 
 class Fusion(Protocol):
@@ -140,6 +139,7 @@ class Classifier:
             latency_seconds=max(0.0, now - _since(segment)),
             offset_seconds=segment.offset_seconds,
             live=segment.live,
+            scores=fused.scores[0, t].numpy(),
         )
 
     def nothing(self, segment: Segment) -> Classification:

@@ -30,7 +30,7 @@ class Line:
 
     @classmethod
     def of(cls, row: Classification) -> Line:
-        best = [(label, score) for label, score in row.labels if label in row.found][:3]
+        best = best_labels(row)
         return cls(
             row.start_seconds,
             row.end_seconds,
@@ -49,6 +49,11 @@ class Line:
             self.heard,
             self.said,
         )
+
+
+def best_labels(row: Classification) -> list[tuple[str, float]]:
+    """The labels, three at most, that are found in a row."""
+    return [(label, score) for label, score in row.labels if label in row.found][:3]
 
 
 def table_of(lines: Sequence[Line]) -> Table:

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from streammm.events import Event, EventTracker
 from streammm.fusion.trained import ModelCard, Task
 from streammm.training.annotations import Annotation
 from streammm.training.calibrate import sigmoid, softmax
@@ -20,11 +19,13 @@ from streammm.training.metrics.reliability import brier_score, expected_calibrat
 from streammm.training.metrics.segments import (
     F1,
     confusion_matrix,
+    label_confusion,
     mean_average_precision,
     segment_f1,
     top1,
 )
-from streammm.training.predict import FusionNet, Predictions, predict
+from streammm.training.predict import FusionNet, Predictions, past_towers, predict
+from streammm.training.tune_events import Scored, told_events, usual_settings
 from streammm.types import MODALITIES, Modality
 
 _NUM_DRAWS = 500
@@ -58,31 +59,48 @@ def evaluate(
         examples: sources whose labels are known.
         annotations: of the same sources, with times where events are to be judged.
     """
+    net, examples, dims = past_towers(net, examples, dims)
     found = predict(net, examples, dims, card.task)
     figures = _figures(found, card)
     everything = predict(net, examples, dims, card.task, everything=True)
     if events := _event_figures(everything, examples, annotations, card):
         figures |= events
     used = [m for m in MODALITIES if m in dims]
-    without: dict[str, float] = {}
+    without: dict[str, Interval] = {}
     if len(used) > 1:
         for modality in used:
             others = [m for m in used if m != modality]
             for case, missing in (("without", [modality]), ("only", others)):
                 left = predict(net, examples, dims, card.task, missing)
-                without[f"{case} {modality}"] = score(left.logits, left.targets, card.task)
+                without[f"{case} {modality}"] = _score(left, card.task)
     report: dict[str, Any] = {
         "num_sources": len(examples),
         "num_segments": len(found) - found.num_whole_sources,
         "num_whole_sources": found.num_whole_sources,
         "figures": {name: _interval(interval) for name, interval in figures.items()},
-        "by_modality": without,
+        "score": "mean average precision" if card.task == "multi_label" else "accuracy",
+        "by_modality": {case: _interval(interval) for case, interval in without.items()},
+        "confusion": _confusion(found, card),
         "worst": _worst(found, examples, card),
     }
-    if card.task == "multi_class" and len(found):
-        truth = found.targets.argmax(1).numpy()
-        report["confusion"] = confusion_matrix(found.logits.numpy(), truth).tolist()
     return report
+
+
+def _score(found: Predictions, task: Task) -> Interval:
+    def of(rows: npt.NDArray[np.intp]) -> float:
+        chosen = torch.from_numpy(rows)
+        return score(found.logits[chosen], found.targets[chosen], task)
+
+    return bootstrap(of, found.source.numpy(), num_draws=_NUM_DRAWS)
+
+
+def _confusion(found: Predictions, card: ModelCard) -> dict[str, Any]:
+    """What is taken for what: ``counts`` of each label, in rows, and each that is said, in columns."""
+    logits, targets = found.logits.numpy(), found.targets.numpy()
+    if card.task == "multi_class":
+        return {"labels": list(card.labels), "counts": confusion_matrix(logits, targets.argmax(1)).tolist()}
+    said = probabilities_of(logits, card) >= _thresholds(card)
+    return {"labels": [*card.labels, "(nothing)"], "counts": label_confusion(said, targets > 0.5).tolist()}
 
 
 def _figures(found: Predictions, card: ModelCard) -> dict[str, Interval]:
@@ -119,30 +137,17 @@ def _event_figures(
     annotations: Mapping[str, Sequence[Annotation]],
     card: ModelCard,
 ) -> dict[str, Interval]:
-    """Figures of events, where the truth has times: hysteresis from each label's threshold down to half of it."""
-    labels = [label for label in card.labels if label != card.background]
-    columns = [card.labels.index(label) for label in labels]
-    on = _thresholds(card)[columns]
-    probabilities = probabilities_of(found.logits.numpy(), card)[:, columns]
-    starts, ends, sources = found.start_seconds.numpy(), found.end_seconds.numpy(), found.source.numpy()
+    """Figures of events, where the truth has times."""
+    labels = event_labels(card)
+    settings = settings_of(card, labels)
     counts, latencies, alarms, hours = [], [], [], []
-    for n, example in enumerate(examples):
-        source = example.features.source
-        truth = [a for a in annotations[source] if a.start_seconds is not None and a.label in labels]
-        if not truth and not any(a.start_seconds is not None for a in annotations[source]):
-            continue
-        rows = np.flatnonzero(sources == n)
-        tracker = EventTracker(source, labels, on=on, off=on / 2)
-        told: list[Event] = []
-        for row in rows:
-            told += tracker.push(float(starts[row]), float(ends[row]), probabilities[row])
-        told += tracker.flush()
-        closed = [event for event in told if event.state == "close"]
-        collar = float(np.median(ends[rows] - starts[rows]))
-        counts.append(event_counts(truth, closed, labels, collar))
-        latencies.append(latencies_seconds(truth, closed))
-        alarms.append(num_false_alarms(truth, closed))
-        hours.append(example.features.media_seconds / 3600)
+    for source in scored_sources(found, examples, annotations, card):
+        closed = [event for event in told_events(source, labels, settings) if event.state == "close"]
+        collar = float(np.median(source.windows[:, 1] - source.windows[:, 0]))
+        counts.append(event_counts(source.truth, closed, labels, collar))
+        latencies.append(latencies_seconds(source.truth, closed))
+        alarms.append(num_false_alarms(source.truth, closed))
+        hours.append(source.media_seconds / 3600)
     if not counts:
         return {}
     groups = np.arange(len(counts))
@@ -156,6 +161,41 @@ def _event_figures(
         "false alarms an hour": lambda rows: float(all_alarms[rows].sum() / max(1e-9, all_hours[rows].sum())),
     }
     return {name: bootstrap(figure, groups, num_draws=_NUM_DRAWS) for name, figure in figures.items()}
+
+
+def event_labels(card: ModelCard) -> list[str]:
+    """The labels of which there are events."""
+    return [label for label in card.labels if label != card.background]
+
+
+def settings_of(card: ModelCard, labels: Sequence[str]) -> npt.NDArray[np.float64]:
+    """What makes an event of each label, as `tune_events` takes it."""
+    found = usual_settings([card.thresholds.get(label, 0.5) for label in labels])
+    for k, label in enumerate(labels):
+        if (events := card.events.get(label)) is not None:
+            found[k] = events.open_score, events.close_score, events.min_seconds, events.merge_seconds
+    return found
+
+
+def scored_sources(
+    found: Predictions,
+    examples: Sequence[Example],
+    annotations: Mapping[str, Sequence[Annotation]],
+    card: ModelCard,
+) -> list[Scored]:
+    """The sources whose truth has times, each with what a model says of all of its segments."""
+    labels = event_labels(card)
+    columns = [card.labels.index(label) for label in labels]
+    probabilities = probabilities_of(found.logits.numpy(), card)[:, columns]
+    windows, sources = torch.stack([found.start_seconds, found.end_seconds], 1).numpy(), found.source.numpy()
+    scored = []
+    for n, example in enumerate(examples):
+        of_source = annotations[example.features.source]
+        rows = np.flatnonzero(sources == n)
+        if len(rows) and any(a.start_seconds is not None for a in of_source):
+            truth = [a for a in of_source if a.start_seconds is not None and a.label in labels]
+            scored.append(Scored(truth, windows[rows], probabilities[rows], example.features.media_seconds))
+    return scored
 
 
 def _latency(latencies: Sequence[npt.NDArray[np.float64]], rows: npt.NDArray[np.intp]) -> Latency:
