@@ -48,7 +48,9 @@ def classify(
 
 
 def find_events(
-    source: str | PathLike[str], labels: Sequence[str] | str | None = None, config: Config | None = None
+    source: str | PathLike[str],
+    labels: Sequence[str] | Mapping[str, Any] | str | None = None,
+    config: Config | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yields what becomes of events, as they are made: the lines of ``events.jsonl`` that `streammm run` writes.
 
@@ -59,7 +61,7 @@ def find_events(
 
 
 def _flow(
-    source: str | PathLike[str], labels: Sequence[str] | str | None, config: Config | None
+    source: str | PathLike[str], labels: Sequence[str] | Mapping[str, Any] | str | None, config: Config | None
 ) -> Iterator[tuple[Classification | None, Sequence[EventRow]]]:
     """Rows in order, each with what becomes of events; at the end, without a row, what closes then."""
     config = config or Config()
