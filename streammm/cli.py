@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from streammm import cli_report, cli_runs, cli_training
+from streammm import cli_labels, cli_report, cli_runs, cli_training
 from streammm.config import explained, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.media.address import public_name
@@ -124,7 +124,10 @@ def run(
         ),
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="What to look and listen for, in any words.")
+        str | None,
+        typer.Option(
+            metavar="A,B,...|FILE.yaml", help="What to look and listen for, in any words, or a file that says more."
+        ),
     ] = None,
     model: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Classify with a model that streammm train made.")
@@ -467,6 +470,7 @@ def models(
 
 app.command()(cli_runs.relabel)
 app.command()(cli_runs.find)
+app.command()(cli_labels.calibrate)
 app.command()(cli_training.train)
 app.command()(cli_training.evaluate)
 

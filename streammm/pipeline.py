@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike, fspath
 from typing import Any, TypeAlias
@@ -26,7 +26,7 @@ from streammm.media.live import LiveReader
 from streammm.media.read import open_reader
 from streammm.types import Classification
 
-Labels: TypeAlias = Sequence[str] | str | None
+Labels: TypeAlias = Sequence[str] | Mapping[str, Any] | str | None
 Reader: TypeAlias = IsolatedReader | LiveReader
 
 
@@ -37,8 +37,8 @@ def classify(
 
     Args:
         source: path of a media file, with captions beside it, or an address; a live one goes on until it is left.
-        labels: what to look and listen for, in any words, as a list or separated by commas; default: those of the
-            configuration, else a general list.
+        labels: what to look and listen for, in any words: a list, a text separated by commas, a mapping to what is said
+            of each, or the name of a file of labels; default: those of the configuration, else a general list.
         config: everything else; `streammm.config.load` reads one from a file.
 
     Raises:
@@ -66,7 +66,8 @@ def configured(config: Config | None, labels: Labels) -> Config:
     config = config or Config()
     if labels is None:
         return config
-    return load(**config.model_dump(exclude={"labels"}), labels=labels if isinstance(labels, str) else tuple(labels))
+    chosen = labels if isinstance(labels, str | Mapping) else tuple(labels)
+    return load(**config.model_dump(exclude={"labels"}), labels=chosen)
 
 
 def flow(

@@ -52,10 +52,8 @@ class Line:
 
 
 def best_labels(row: Classification) -> list[tuple[str, float]]:
-    """The labels, three at most, that are worth showing of a row; none where "none of these" is likelier."""
-    if not row.labels or row.other > row.labels[0][1]:
-        return []
-    return [(label, score) for label, score in row.labels[:3] if score >= 0.1 and score >= row.labels[0][1] / 4]
+    """The labels, three at most, that are found in a row."""
+    return [(label, score) for label, score in row.labels if label in row.found][:3]
 
 
 def table_of(lines: Sequence[Line]) -> Table:
