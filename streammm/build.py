@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streammm.config import DEFAULT_OPEN_SCORE, Config, LabelEventsConfig, seconds
+from streammm.config import Config, LabelEventsConfig, seconds
 from streammm.errors import ConfigError
 from streammm.event_rows import EventSettings
+from streammm.labels import DEFAULT_THRESHOLD, Label
 from streammm.media.cutting import Windows
 from streammm.media.filter import SourceFilter
 from streammm.media.listing import MEDIA_SUFFIXES, ListingOptions
@@ -203,7 +204,6 @@ def start_vocabulary(config: Config, labels: Sequence[str]) -> tuple[Vocabulary 
         ConfigError: it is asked for and cannot be, or the configuration knows labels that there are not.
     """
     from streammm.fusion.vocabulary import build_vocabulary
-    from streammm.labels import Label
 
     said = config.labels or {}
     if unknown := [name for name in said if name not in labels]:
@@ -240,7 +240,6 @@ def start_vocabulary(config: Config, labels: Sequence[str]) -> tuple[Vocabulary 
 def label_thresholds(config: Config) -> dict[str, float]:
     """The score from which each label counts as there: its own, that of the trained model, or the default."""
     from streammm.fusion.general_labels import GENERAL_LABELS
-    from streammm.labels import DEFAULT_THRESHOLD
 
     if config.model is not None:
         from streammm.fusion.trained import read_card
@@ -309,7 +308,7 @@ def make_events(config: Config, vocabulary: Vocabulary | None) -> EventSettings 
                     return float(chosen)
             return default
 
-        opens = value("open_score", DEFAULT_OPEN_SCORE)
+        opens = value("open_score", DEFAULT_THRESHOLD)
         closes = value("close_score", opens / 2)
         is_set = own.close_score is not None or config.events.close_score is not None
         if closes > opens and is_set:

@@ -22,7 +22,7 @@ from pydantic import (
 
 from streammm.alerts import minutes_of
 from streammm.errors import ConfigError
-from streammm.labels import Label, Phrases, listed_labels, plain_labels
+from streammm.labels import DEFAULT_THRESHOLD, Label, Phrases, listed_labels, plain_labels
 from streammm.types import MODALITIES, Modality
 
 MODEL_SETTINGS_FILE = "config.yaml"
@@ -40,9 +40,6 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
-
-DEFAULT_OPEN_SCORE = 0.4
-"""Labels of one modality share its score: two that are there at once have just under a half each."""
 
 
 class _Section(BaseModel):
@@ -249,7 +246,7 @@ class EventsConfig(_Section):
     open_score: Share | None = Field(
         None,
         description="Score from which a label is an event. Default: what its model or the label itself says, else "
-        f"{DEFAULT_OPEN_SCORE}.",
+        f"{DEFAULT_THRESHOLD}.",
     )
     close_score: Share | None = Field(
         None, description="Score below which it ends. Default: what its model says, else half of that which opens it."
