@@ -180,6 +180,20 @@ def make_vocabulary(config: Config, text_encoder: Any) -> Vocabulary:
     )
 
 
+def read_vocabulary(config: Config) -> Vocabulary | None:
+    """The vocabulary by a text encoder that is loaded for nothing else; None where no labels are looked up.
+
+    Raises:
+        ConfigError: as `make_vocabulary`.
+    """
+    if not reads_labels(config):
+        return None
+    nobody = config.speech.model_copy(update={"recogniser": None})
+    encoder = make_encoder(config.model_copy(update={"speech": nobody}), "text")
+    encoder.setup()
+    return make_vocabulary(config, encoder)
+
+
 def start_vocabulary(config: Config, labels: Sequence[str]) -> tuple[Vocabulary | None, str]:
     """What the labels of a training mean, if it is to begin with that, and why not where it was not forbidden.
 

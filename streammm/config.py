@@ -328,8 +328,8 @@ class OutputConfig(_Section):
     top_labels: Count = Field(10, description="How many labels a row lists, best first, fused and per modality.")
     embeddings: bool = Field(
         False,
-        description="Keep what the encoders made of each segment in the journal, beside its row: for training and for "
-        "other labels later, without decoding. About 20 kB a segment.",
+        description="Keep what the encoders made of each segment in the journal, beside its row: for training, other "
+        "labels later without decoding, and searching. About 12 kB a segment with pictures and sound.",
     )
     text: bool = Field(
         False, description="Rows hold the captions or recognised words themselves, with their times, not only labels."

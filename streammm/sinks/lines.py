@@ -43,7 +43,7 @@ class Line:
 
     def cells(self) -> tuple[str, ...]:
         return (
-            f"{_clock(self.start_seconds)}-{_clock(self.end_seconds)}",
+            f"{clock(self.start_seconds)}-{clock(self.end_seconds)}",
             self.found_scores,
             self.seen,
             self.heard,
@@ -104,7 +104,8 @@ def _cell(result: ModalityResult, modality: Modality) -> str:
     return "" if modality == "text" else f"({result.status})"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time as people write it: minutes and seconds, with hours where there are some."""
     minutes, rest = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     tenths = f"{rest:04.1f}".removesuffix(".0")
