@@ -66,9 +66,8 @@ def configured(config: Config | None, labels: Labels) -> Config:
     config = config or Config()
     if labels is None:
         return config
-    return load(
-        **config.model_dump(exclude={"labels"}), labels=labels if isinstance(labels, str | Mapping) else tuple(labels)
-    )
+    chosen = labels if isinstance(labels, str | Mapping) else tuple(labels)
+    return load(**config.model_dump(exclude={"labels"}), labels=chosen)
 
 
 def flow(

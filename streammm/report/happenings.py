@@ -39,7 +39,8 @@ def committed(journal: Journal, source: str) -> Events:
 def listed(events: Events) -> list[dict[str, Any]]:
     """The events that a page lists, in the order of time."""
     strongest = sorted(events.values(), key=lambda event: -event["peak"])[:MAX_EVENTS]
-    return sorted(strongest, key=lambda event: (event["start"], event["label"]))
+    strongest.sort(key=lambda event: (event["start"], event["label"]))
+    return [{**event, "peak": round(event["peak"], 3)} for event in strongest]
 
 
 def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,5 +48,5 @@ def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
         "label": str(event["label"]),
         "start": round(float(event["start_seconds"]), 3),
         "end": round(float(event["end_seconds"]), 3),
-        "peak": round(float(event["peak_score"]), 3),
+        "peak": float(event["peak_score"]),
     }
