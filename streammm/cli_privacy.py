@@ -40,9 +40,9 @@ def forget(
     _, journal = journal_of(run_directory)
     with closing(journal):
         known = {state.name for state in journal.sources((TODO, DONE, QUARANTINED, SKIPPED))}
-        again = journal.forgotten(names)
+        is_forgotten = journal.forgotten()
     for name in names:
-        if name not in known and name not in again:
+        if name not in known and not is_forgotten(name):
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(f"the run in {run_directory} has no source {name}{hint}")

@@ -39,7 +39,8 @@ class Forgotten:
     def note(self, place: str, kind: str, count: int) -> None:
         """Notes that so many were removed from a place."""
         if count:
-            self.removed.setdefault(place, {})[kind] = count
+            counts = self.removed.setdefault(place, {})
+            counts[kind] = counts.get(kind, 0) + count
 
 
 def forget(run_directory: Path, names: Sequence[str], *, media: Path | None = None, dry_run: bool = False) -> Forgotten:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
@@ -535,7 +535,7 @@ class Journal:
     def forget(self, names: Sequence[str]) -> dict[str, int]:
         """Removes sources with all that is known of them; `tidy` then leaves no byte of it. Counts as `count_of`.
 
-        That they are forgotten is remembered by digests, see `is_forgotten`.
+        That they are forgotten is remembered by digests, see `forgotten`.
         """
         with self._begin() as connection:
             ids = list(_by_name(connection, names, _sources.c.id).values())
@@ -558,11 +558,11 @@ class Journal:
             _put_meta(connection, "forgotten", json.dumps({"salt": salt, "digests": sorted(digests)}))
         return counts
 
-    def forgotten(self, names: Iterable[str]) -> set[str]:
-        """Those of some names that were forgotten."""
+    def forgotten(self) -> Callable[[str], bool]:
+        """Says of a name whether it was forgotten by now."""
         with self._begin() as connection:
             salt, digests = _forgotten(connection)
-        return {name for name in names if _digest(salt, name) in digests} if digests else set()
+        return lambda name: bool(digests) and _digest(salt, name) in digests
 
     def take_again(self, names: Iterable[str]) -> None:
         """Lets sources that were forgotten be taken up again."""
@@ -603,7 +603,7 @@ class Journal:
                 oldest = select(_entries.c.position).order_by(_entries.c.position).offset(at).limit(1)
                 due = max(due, connection.scalar(oldest) or 0)
             positions = _pairs(connection, select(_sinks.c.name, _sinks.c.position))
-            upto = min([due, *(positions.get(name, 0) for name in sinks)])
+            upto = _whole(connection, min([due, *(positions.get(name, 0) for name in sinks)]), last)
             by_kind = select(_entries.c.kind, func.count()).where(_entries.c.position <= upto)
             counts = _pairs(connection, by_kind.group_by(_entries.c.kind))
             waiting = select(func.count()).select_from(_entries)
@@ -792,6 +792,18 @@ def _by_name(connection: Connection, names: Sequence[str], column: Column[Any]) 
 
 def _pairs(connection: Connection, query: Select[Any, Any]) -> dict[str, Any]:
     return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _whole(connection: Connection, upto: int, last: int) -> int:
+    """A position near to one at which no segment is cut: its row comes first, and what was kept of it belongs to it."""
+    is_row = _entries.c.kind == "row"
+    following = connection.scalar(select(func.min(_entries.c.position)).where(is_row, _entries.c.position > upto))
+    end = last if following is None else following - 1
+    rest = select(func.count()).where(_entries.c.position > upto, _entries.c.position <= end)
+    if not upto or not connection.scalar(rest.where(_entries.c.kind != EMBEDDINGS)):
+        return end if upto else 0
+    before = connection.scalar(select(func.max(_entries.c.position)).where(is_row, _entries.c.position <= upto))
+    return upto if before is None else before - 1
 
 
 def _counts(connection: Connection, ids: Sequence[int]) -> dict[str, int]:

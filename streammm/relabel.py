@@ -100,8 +100,9 @@ def relabel(
         writer = _Writer(new, stack.enter_context(closing(directory.files())), tell)
         work = _Relabelling(old, writer, classifier, events, used_modalities(config), config.output.text)
         num_sources = num_unfinished = 0
+        is_forgotten = new.forgotten()
         for source in old.sources():
-            if new.forgotten([source.name]):
+            if is_forgotten(source.name):
                 continue
             work.do(source)
             num_sources += 1
@@ -185,7 +186,7 @@ class _Relabelling:
         if source.status == DONE or source.reason == "encoder-failed":  # what waits for more gets none
             self._commit(target, rows.flush(), is_done=source.status == DONE)
         if source.status == QUARANTINED:
-            new.quarantine(_given_up(self._old, name))
+            new.quarantine(_given_up(self._old, source))
 
     def _commit(self, target: _Target, made: Sequence[Classification], is_done: bool = False) -> None:
         if not made and not is_done:
@@ -250,12 +251,12 @@ def _check(run: Path, before: Config, identity: Mapping[str, Any], config: Confi
         raise ConfigError(f"the embeddings in {run} are others than this needs:\n  " + "\n  ".join(changes))
 
 
-def _given_up(journal: Journal, name: str) -> SourceError:
+def _given_up(journal: Journal, source: SourceState) -> SourceError:
     position = 0
-    while entries := journal.read(position, source=name, kind="quarantine"):
+    while entries := journal.read(position, source=source.name, kind="quarantine"):
         for entry in entries:
             if entry.segment is None:
                 fields = json.loads(entry.text)
-                return SourceError(name, fields["reason"], fields["detail"])
+                return SourceError(source.name, fields["reason"], fields["detail"])
         position = entries[-1].position
-    raise ConfigError(f"why {name} was given up is missing")
+    return SourceError(source.name, source.reason, "the run no longer says more")  # retention has removed it

@@ -121,9 +121,10 @@ class RunDirectory:
             return
         try:
             journal.take_again(map(public_name, named))
+            is_forgotten = journal.forgotten()
             for item in found:
                 name = public_name(item) if isinstance(item, str) else item.source
-                if journal.forgotten([name]):
+                if is_forgotten(name):
                     self.num_forgotten += 1
                 else:
                     yield item

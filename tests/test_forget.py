@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from streammm.forget import forget
 from streammm.journal import Journal
 from streammm.kept import Kept
 from streammm.retention import Retention
-from streammm.run_directory import RunDirectory, earlier
+from streammm.run_directory import RunDirectory, earlier, journal_of
 from streammm.sinks.open import open_outlets, with_sinks
+from streammm.sinks.removing import Forgets
 from streammm.training.features import FeatureCache, Features
 from streammm.types import Cue
 from streammm_workers import engine, reading, shard
@@ -213,3 +215,21 @@ def test_partitions_named_after_a_source_go_with_it(tmp_path: Path) -> None:
     forget(tmp_path / "run", [GONE])
     assert holding(tmp_path / "parts", "hushcam") == []
     assert dataset.dataset(tmp_path / "parts" / "rows").count_rows() == 9
+
+
+def test_journal_and_sink_in_postgresql_forget_as_well(tmp_path: Path, postgres: Any) -> None:
+    to = postgres.url.replace("+psycopg", "")
+    run(tmp_path / "forgets", config_of(f"output.journal={postgres.url}", to=[to]), [GONE, STAYS])
+    found = forget(tmp_path / "forgets", [GONE])
+    assert found.remaining == []
+    assert (found.removed["journal"]["source"], found.removed["journal"]["row"]) == (1, 12)
+    assert found.removed[to]["entries"] > 12
+    config, journal = journal_of(tmp_path / "forgets")
+    with closing(journal):
+        assert [state.name for state in journal.sources()] == [STAYS]
+        assert len(journal.read(0, kind="row")) == 9
+    (outlet,) = open_outlets(config)
+    assert isinstance(outlet, Forgets)
+    assert outlet.forget([GONE], None, dry_run=True)[0] == 0
+    assert outlet.forget([STAYS], None)[0] >= 9
+    outlet.close()

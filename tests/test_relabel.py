@@ -16,6 +16,7 @@ import yaml
 
 from streammm.config import Config, load
 from streammm.errors import ConfigError
+from streammm.forget import forget
 from streammm.fusion.trained import ModelCard, save_model
 from streammm.journal import EMBEDDINGS, Entry, Journal
 from streammm.kept import kept_of
@@ -235,3 +236,29 @@ def test_scores_move_less_than_the_tolerance_by_what_is_kept(run: Path, sources:
             np.testing.assert_allclose(kept.tags[modality], exact.tags[n], rtol=2**-17, atol=0)
     assert sorted(found[0].vectors) == ["audio", "text", "video"]
     assert sorted(found[2].vectors) == ["audio"]
+
+
+def test_what_was_forgotten_or_removed_is_not_made_again(tmp_path: Path, sources: dict[str, Made]) -> None:
+    old, new = tmp_path / "run", tmp_path / "new"
+    write_run(old, load(settings=KEEPS), sources)
+    config = relabelled_config(old, "music")
+    relabel(old, config, new)
+    forget(new, ["films/long.mp4"])
+    relabel(old, config, new)
+    assert "films/long.mp4" not in {entry.source for entry in entries_of(new)}
+
+    with closing(journal_of(old)[1]) as journal:
+        upto, counts, _ = journal.removable([], None, 0.5)
+        num_rows = sum(1 for entry in journal.read(0, 10_000, kind="row"))
+        journal.remove(upto, {})
+    made = relabel(old, config, tmp_path / "newer")
+    assert counts["row"] == pytest.approx(num_rows / 2, abs=2)
+    assert len([entry for entry in entries_of(tmp_path / "newer") if entry.kind == "row"]) == num_rows - counts["row"]
+    assert made.num_sources == len(sources)
+
+
+def test_a_model_does_not_undo_the_privacy_of_a_run(tmp_path: Path, sources: dict[str, Made], model: Path) -> None:
+    private = load(settings=[*KEEPS, "privacy.keeps=embeddings", "retention.max_age_days=9"])
+    write_run(tmp_path / "run", private, sources)
+    config = relabelled_config(tmp_path / "run", model=model)
+    assert (config.privacy.keeps, config.retention.max_age_days) == ("embeddings", 9.0)

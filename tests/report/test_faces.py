@@ -24,14 +24,18 @@ FACE = (slice(12, 60), slice(52, 88))
 """Where it is in the portrait."""
 
 
+def data(name: str) -> Path:
+    """A file that comes with scikit-image."""
+    if (found := importlib.util.find_spec("skimage")) is None or found.origin is None:
+        reason = "no pictures of faces: pip install '.[dev]' brings scikit-image"
+        (pytest.fail if os.environ.get("STREAMMM_NO_SKIP") else pytest.skip)(reason)
+    return Path(found.origin).parent / "data" / name
+
+
 @pytest.fixture
 def portrait() -> npt.NDArray[np.uint8]:
     """uint8 [160, 160, 3]: Eileen Collins, a photograph of NASA's in the public domain."""
-    if (found := importlib.util.find_spec("skimage")) is None or found.origin is None:
-        reason = "no picture of a face: pip install '.[dev]' brings scikit-image"
-        (pytest.fail if os.environ.get("STREAMMM_NO_SKIP") else pytest.skip)(reason)
-    picture = Image.open(Path(found.origin).parent / "data" / "astronaut.png")
-    return np.asarray(picture.convert("RGB").resize((160, 160)))
+    return np.asarray(Image.open(data("astronaut.png")).convert("RGB").resize((160, 160)))
 
 
 def detail(picture: npt.NDArray[np.uint8]) -> float:
@@ -53,6 +57,18 @@ def test_small_faces_are_found(portrait: npt.NDArray[np.uint8], side: int) -> No
     face = tuple(slice(s.start * side // 160, s.stop * side // 160) for s in FACE)
     assert detail(blurred[face]) < detail(picture[face]) / 2
     assert np.array_equal(blurred[side:], picture[side:])
+
+
+@pytest.mark.parametrize(("side", "least_faces", "most_others"), [(25, 100, 3), (50, 100, 0)])
+def test_faces_in_the_wild_are_found(side: int, least_faces: int, most_others: int) -> None:
+    """Labeled Faces in the Wild, seen from the front, and as many other pieces: what docs/privacy.md says."""
+    pictures = np.full((200, 160, 160, 3), 120, np.uint8)
+    for picture, values in zip(pictures, np.load(data("lfw_subset.npy")), strict=True):
+        piece = Image.fromarray((255 * values).astype(np.uint8)).convert("RGB").resize((side, side))
+        picture[60 : 60 + side, 60 : 60 + side] = np.asarray(piece)
+    is_blurred = np.any(blur_faces(pictures) != pictures, axis=(1, 2, 3))
+    assert is_blurred[:100].sum() >= least_faces
+    assert is_blurred[100:].sum() <= most_others
 
 
 def test_a_picture_without_a_face_stays(portrait: npt.NDArray[np.uint8]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from streammm import journal as journal_module
 from streammm.config import load
-from streammm.journal import Cursor, Entry, Journal
+from streammm.journal import EMBEDDINGS, Cursor, Entry, Journal
 from streammm.retention import Retention
 from streammm.run_directory import status_of
 from tests.test_forget import config_of, light, lines, run
@@ -68,6 +68,19 @@ def test_what_a_sink_has_not_had_stays_and_is_counted(tmp_path: Path, monkeypatc
     clock.now += 2 * DAY
     assert journal.removable(["files", "slow"], DAY, 0.0) == (4, {"row": 4}, 6)
     assert journal.removable(["files", "slow", "never started"], DAY, 0.0) == (0, {}, 10)
+
+
+def test_a_row_goes_with_what_was_kept_of_it(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path)
+    lease = journal.lease("a")
+    assert lease is not None
+    kinds = ("row", "event", EMBEDDINGS)
+    entries = [Entry("a", n, kind, "{}") for n in range(4) for kind in kinds]
+    journal.commit("a", lease.epoch, entries, Cursor(4))
+    journal.advance("files", 11, None)  # which is not told of embeddings
+    assert journal.removable(["files"], None, 5 / 12) == (6, {"row": 2, "event": 2, EMBEDDINGS: 2}, 0)
+    assert journal.removable(["files"], None, 4 / 12)[0] == 3  # its event cannot stay behind
+    assert journal.removable(["files"], None, 1.0)[0] == 12
 
 
 def test_of_a_share_the_oldest_go_and_their_room_is_given_back(tmp_path: Path) -> None:
