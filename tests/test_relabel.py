@@ -252,7 +252,7 @@ def test_what_was_forgotten_or_removed_is_not_made_again(tmp_path: Path, sources
         num_rows = sum(1 for entry in journal.read(0, 10_000, kind="row"))
         journal.remove(upto, {})
     made = relabel(old, config, tmp_path / "newer")
-    assert counts["row"] == pytest.approx(num_rows / 2, abs=2)
+    assert 0.4 * num_rows < counts["row"] < 0.6 * num_rows
     assert len([entry for entry in entries_of(tmp_path / "newer") if entry.kind == "row"]) == num_rows - counts["row"]
     assert made.num_sources == len(sources)
 

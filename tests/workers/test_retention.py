@@ -14,7 +14,7 @@ from streammm import journal as journal_module
 from streammm.config import load
 from streammm.journal import EMBEDDINGS, Cursor, Entry, Journal
 from streammm.retention import Retention
-from streammm.run_directory import status_of
+from streammm.run_directory import files_of, status_of
 from tests.test_forget import config_of, light, lines, run
 
 __all__ = ["light"]
@@ -139,6 +139,21 @@ def test_a_run_directory_stays_below_its_size_and_loses_the_oldest_rows(tmp_path
     run(folder, config, ["a:600", "b:600", "c:3"])
     assert [row["source"] for row in lines(folder / "results.jsonl")][-3:] == ["c:3"] * 3
     assert lines(tmp_path / "rows.jsonl")[:1200] == rows
+
+
+def test_who_is_killed_between_file_and_journal_loses_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run(folder, config_of(), ["a:50"])
+    before = lines(folder / "results.jsonl")
+    journal = Journal(f"sqlite:///{folder / 'journal.sqlite'}")
+    files = files_of(folder)
+    files.start(*journal.sink("files"))
+    files.trim({"row": 20})
+    files.close()
+    journal.close()
+    assert lines(folder / "results.jsonl") == before[20:]
+    run(folder, config_of(), ["a:50"])
+    assert lines(folder / "results.jsonl") == before
 
 
 def test_age_is_looked_at_while_a_run_goes_on(tmp_path: Path) -> None:
