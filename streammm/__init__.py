@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streammm.pipeline import classify as classify
+    from streammm.pipeline import find_events as find_events
 
 __version__ = version("streammm")
-__all__ = ["__version__", "classify"]
+__all__ = ["__version__", "classify", "find_events"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "classify":  # loaded on first use: torch takes seconds to import
-        from streammm.pipeline import classify
+    if name in ("classify", "find_events"):  # loaded on first use: torch takes seconds to import
+        from streammm import pipeline
 
-        return classify
+        return getattr(pipeline, name)
     raise AttributeError(f"module 'streammm' has no attribute {name!r}")

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streammm.config import Config, seconds
+from streammm.config import DEFAULT_OPEN_SCORE, Config, LabelEventsConfig, seconds
 from streammm.errors import ConfigError
+from streammm.event_rows import EventSettings
 from streammm.media.cutting import Windows
 from streammm.media.filter import SourceFilter
 from streammm.media.listing import MEDIA_SUFFIXES, ListingOptions
@@ -21,6 +22,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do
     from streammm.classifier import Classifier
     from streammm.encoders.base import Encoder, Picture
     from streammm.fusion.vocabulary import Vocabulary
+
+
+_OF_NO_ROW = ("journal", "deliver_seconds")
+"""Settings of output on which rows do not depend."""
 
 
 def used_modalities(config: Config) -> tuple[Modality, ...]:
@@ -159,17 +164,79 @@ def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier
     return Classifier(fusion, model_name(config), config.output.top_labels, with_text=config.output.text)
 
 
+def make_events(config: Config, vocabulary: Vocabulary | None) -> EventSettings | None:
+    """What makes events of the labels of a trained model or of a vocabulary; None where none are to be made.
+
+    What the configuration says of a label comes first, then what it says of all, then what the model was tuned to.
+
+    Raises:
+        ConfigError: a label is set that there is not, or one would end above the score that opens it.
+    """
+    labels, tuned = _tuned_events(config, vocabulary)
+    if not config.events.enabled or not labels:
+        return None
+    if unknown := sorted(set(config.events.labels) - set(labels)):
+        raise ConfigError(f"events.labels: {unknown[0]!r} is none of the labels {', '.join(labels)}")
+    for n, alert in enumerate(config.alerts):
+        if unknown := sorted(set(alert.labels) - set(labels)):
+            raise ConfigError(f"alerts.{n}.labels: {unknown[0]!r} is none of the labels {', '.join(labels)}")
+    found = []
+    for label in labels:
+        own, before = config.events.labels.get(label, LabelEventsConfig()), tuned.get(label, LabelEventsConfig())
+
+        def value(name: str, default: float, own: Any = own, before: Any = before) -> float:
+            for section in (own, config.events, before):
+                if (chosen := getattr(section, name)) is not None:
+                    return float(chosen)
+            return default
+
+        opens = value("open_score", DEFAULT_OPEN_SCORE)
+        closes = value("close_score", opens / 2)
+        is_set = own.close_score is not None or config.events.close_score is not None
+        if closes > opens and is_set:
+            raise ConfigError(f"events: {label} closes below {closes:g}, which is above {opens:g}, where it opens")
+        found.append((opens, min(opens, closes), value("min_seconds", 0.0), value("merge_seconds", 2.0)))
+    opens_, closes_, least, merge = zip(*found, strict=True)
+    return EventSettings(labels, opens_, closes_, least, merge, config.events.gap_seconds, model_name(config))
+
+
+def label_thresholds(config: Config) -> dict[str, float]:
+    """The score from which a label counts as there, where its model says one."""
+    if config.model is None:
+        return {}
+    from streammm.fusion.trained import read_card
+
+    card = read_card(Path(config.model))
+    return {label: card.thresholds.get(label, 0.5) for label in card.labels if label != card.background}
+
+
+def _tuned_events(
+    config: Config, vocabulary: Vocabulary | None
+) -> tuple[tuple[str, ...], dict[str, LabelEventsConfig]]:
+    """The labels, and what is known of each one's events without the configuration's section of events."""
+    tuned = {label: LabelEventsConfig(open_score=score) for label, score in label_thresholds(config).items()}
+    if config.model is None:
+        return (vocabulary.labels if vocabulary is not None else ()), tuned
+    from streammm.fusion.trained import read_card
+
+    card = read_card(Path(config.model))
+    tuned |= {label: LabelEventsConfig(**events.model_dump()) for label, events in card.events.items()}
+    return tuple(label for label in card.labels if label != card.background), tuned
+
+
 def identity(config: Config) -> dict[str, Any]:
     """All that rows depend on, by key: the settings that matter and the weights of the encoders that are used."""
     from streammm.speech import recogniser_identity
 
     used = loaded_encoders(config)
-    sections = config.model_dump(mode="json", include={"labels", "segment", "encoders", "speech", "fusion", "output"})
+    sections = config.model_dump(
+        mode="json", include={"labels", "segment", "encoders", "speech", "fusion", "events", "output"}
+    )
     found: dict[str, Any] = {"labels": sections.pop("labels")}
     if config.model is not None:
         found["model"] = model_digest(config)
     for section, values in sections.items():
-        found |= {f"{section}.{key}": value for key, value in values.items() if key != "journal"}
+        found |= {f"{section}.{key}": value for key, value in values.items() if key not in _OF_NO_ROW}
     found |= {f"decode.{key}": getattr(config.decode, key) for key in ("mode", "threads")}
     found["runtime.precision"] = config.runtime.precision
     for modality in MODALITIES:
@@ -181,11 +248,11 @@ def identity(config: Config) -> dict[str, Any]:
 
 
 def feature_identity(config: Config) -> dict[str, Any]:
-    """All that embeddings depend on, by key: `identity` without labels, fusion and what a row holds."""
+    """All that embeddings depend on, by key: `identity` without labels, fusion, events and what a row holds."""
     return {
         key: value
         for key, value in identity(config).items()
-        if key not in ("labels", "model") and not key.startswith(("fusion.", "output."))
+        if key not in ("labels", "model") and not key.startswith(("fusion.", "events.", "output."))
     }
 
 

@@ -128,6 +128,7 @@ class Classifier:
             latency_seconds=max(0.0, now - _since(segment)),
             offset_seconds=segment.offset_seconds,
             live=segment.live,
+            scores=fused.scores[0, t].numpy(),
         )
 
     def nothing(self, segment: Segment) -> Classification:

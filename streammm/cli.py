@@ -1,4 +1,4 @@
-"""The command line: `streammm run`, `status`, `plan`, `probe`, `train`, `evaluate`, `models`, `config`."""
+"""The command line: `streammm run`, `deliver`, `status`, `plan`, `probe`, `train` and the rest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,6 +22,9 @@ from streammm import cli_training
 from streammm.config import explained, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.media.address import public_name
+
+if TYPE_CHECKING:
+    from streammm.sinks.console import ConsoleReport
 
 OK, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -99,6 +102,15 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", hel
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as segment.length_seconds=4.")
 ]
+Addresses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--to",
+        metavar="ADDRESS",
+        help="Deliver there as well: parquet:DIR, *.csv, sqlite:///FILE, postgresql://..., kafka://HOST/TOPIC, "
+        "mqtt://HOST/TOPIC, https://..., webvtt:DIR, srt:DIR, edl:DIR, *.jsonl, -. May be repeated.",
+    ),
+]
 
 
 @app.command()
@@ -127,6 +139,7 @@ def run(
             "A run that was stopped goes on in its directory.",
         ),
     ] = None,
+    to: Addresses = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew in a run directory that holds a run.")] = False,
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Do again what was given up in this run directory.")
@@ -145,6 +158,7 @@ def run(
     from streammm.run_directory import RunDirectory, earlier
     from streammm.sinks.console import ConsoleReport
     from streammm.sinks.files import Files, Lines
+    from streammm.sinks.open import open_outlets, with_sinks
     from streammm_workers import engine
     from streammm_workers.exporters import Exporter
 
@@ -155,9 +169,16 @@ def run(
         if out is None or not is_directory:
             raise ConfigError("name a source, or with --out the directory of a run to go on with")
         config_of_earlier, sources = earlier(place)
+    consent = ""
     if config_of_earlier is not None and config_file is None:
         config_file = place / "config.yaml"
+        consent = f"--config {shlex.quote(str(config_file))}"
     config = load(config_file, settings or (), labels=labels, model=None if model is None else str(model))
+    config = with_sinks(config, to or ())
+    outlets = open_outlets(config, consent)
+    prints_rows = out == "-" or any(outlet.name == "-" for outlet in outlets)
+    if out == "-" and any(sink.to == "-" for sink in config.sinks):
+        raise ConfigError("--out - and a sink at - would both write to standard output")
     if not is_directory and (fresh or retry_quarantined or config.output.journal):
         raise ConfigError("--fresh, --retry-quarantined and output.journal are for run directories")
     names = list_sources(sources, listing_options(config))
@@ -166,10 +187,11 @@ def run(
     with ExitStack() as stack:
         where = ""
         if out == "-":
-            target = engine.Place(sinks=[Lines(sys.stdout)])
+            target = engine.Place(sinks=[Lines(sys.stdout)], outlets=outlets)
         elif not is_directory:
             _check_writable(place)
-            target = engine.Place(sinks=[Files(place, place.with_suffix(".quarantine.jsonl"), keeps_empty=False)])
+            beside = (place.with_suffix(f".{kind}.jsonl") for kind in ("quarantine", "events"))
+            target = engine.Place(sinks=[Files(place, *beside, keeps_empty=False)], outlets=outlets)
             where = f"; rows are in {place}"
         else:
             directory = RunDirectory(place, config, fresh)
@@ -179,6 +201,7 @@ def run(
                 (directory.url, directory.schema, directory.owner),
                 [directory.files()],
                 lambda: directory.begin(stored, retry_quarantined),
+                outlets,
             )
             where = f"; rows are in {directory.results}"
         report = ConsoleReport(_err)
@@ -193,20 +216,32 @@ def run(
             raise
         except OSError as error:
             raise StreammmError(f"cannot write rows: {error.strerror or error}") from error
-    if out != "-":
+    if not prints_rows:
         _out.print(report.table())
         _out.print()
         _out.print(report.summary() + where, highlight=False, markup=False, soft_wrap=True)
+    _tell_undelivered(report, place if is_directory else None)
     if not is_complete:
         how = "stopped at once" if is_interrupted else "stopped"
-        resume = "rows made so far are kept" if not is_directory else f"go on with: {_resume(place, ray)}"
+        has_commands = any(alert.command for alert in config.alerts)
+        again = _resume(place, ray, has_commands)
+        resume = "rows made so far are kept" if not is_directory else f"go on with: {again}"
         _err.print(Text.assemble((how, "bold yellow"), f" {resume}"), soft_wrap=True)
         _leave(INTERRUPTED)
-    raise typer.Exit(SOME_FAILED if report.num_failed else OK)
+    raise typer.Exit(SOME_FAILED if report.num_failed or report.undelivered else OK)
 
 
-def _resume(place: Path, ray: str | None) -> str:
-    return shlex.join(["streammm", "run", "--out", str(place), *([f"--ray={ray}"] if ray else [])])
+def _tell_undelivered(report: ConsoleReport, place: Path | None) -> None:
+    for name, count in report.undelivered.items():
+        entries = "1 entry" if count == 1 else f"{count} entries"
+        how = f"streammm deliver {shlex.quote(str(place))} sends them" if place else "only a run directory keeps them"
+        detail = f" {entries} for {name}: {report.why_undelivered(name)}; {how}"
+        _err.print(Text.assemble(("undelivered", "bold yellow"), detail), soft_wrap=True)
+
+
+def _resume(place: Path, ray: str | None, runs_commands: bool) -> str:
+    again = ["streammm", "run", "--out", str(place), *([f"--ray={ray}"] if ray else [])]
+    return shlex.join([*again, *(["--config", str(place / "config.yaml")] if runs_commands else [])])
 
 
 def _check_writable(path: Path) -> None:
@@ -216,6 +251,67 @@ def _check_writable(path: Path) -> None:
             pass  # what cannot be written is said now, not after hours
     except OSError as error:
         raise ConfigError(f"cannot write to {path}: {error.strerror or error}") from error
+
+
+@app.command()
+def deliver(
+    run_directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a run.")],
+    to: Addresses = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="How long a sink that cannot be reached is tried. Default: output.deliver_seconds."),
+    ] = None,
+    retry_refused: Annotated[
+        bool, typer.Option("--retry-refused", help="Offer what a sink would not take once more.")
+    ] = False,
+    commands: Annotated[
+        bool, typer.Option("--commands", help="Run the commands that the alerts of the run name.")
+    ] = False,
+) -> None:
+    """Deliver what a run has made and its sinks, or those at other addresses, have not yet; nothing is done again."""
+    from streammm.run_directory import held
+    from streammm.sinks.console import ConsoleReport
+    from streammm.sinks.open import open_outlets, with_sinks
+    from streammm_workers import delivery
+
+    with held(run_directory) as (config, journal), ExitStack() as stack:
+        outlets = open_outlets(with_sinks(config, to or ()), "" if commands else "--commands")
+        if not outlets:
+            raise ConfigError(f"the run in {run_directory} has no sinks or alerts; name a sink with --to")
+        report = ConsoleReport(_err)
+        stack.callback(report.close)
+        states: dict[str, dict[str, Any]] = {}
+
+        def tell(found: dict[str, dict[str, Any]]) -> None:
+            states.update(found)
+            report.outlets(found)
+
+        patience = config.output.deliver_seconds if seconds is None else seconds
+        try:
+            report.undelivered = delivery.deliver(journal, outlets, patience, tell, retry_refused)
+        except KeyboardInterrupt:
+            _leave(INTERRUPTED)
+    for name, state in states.items():
+        refused = f", {state['refused']} refused" if state["refused"] else ""
+        _err.print(f"{name}: {state['delivered']} delivered{refused}", highlight=False, markup=False, soft_wrap=True)
+    _tell_undelivered(report, run_directory)
+    raise typer.Exit(SOME_FAILED if report.undelivered else OK)
+
+
+@app.command()
+def schema(
+    kind: Annotated[
+        Literal["row", "event", "quarantine", "alert"] | None,
+        typer.Argument(help="Of one kind of line. Default: of all."),
+    ] = None,
+) -> None:
+    """Print the JSON Schema of what is written."""
+    from streammm.schema import FORMS, published
+
+    found = published()
+    if kind is not None:
+        found = {**found, "anyOf": [{"$ref": f"#/$defs/{FORMS[kind].__name__}"}]}
+    typer.echo(json.dumps(found, indent=2))
 
 
 @app.command()
@@ -239,10 +335,17 @@ def status(
         highlight=False,
     )
     _out.print(
-        f"{found['segments']} segments, {found['media_seconds']:.1f} s of media, {found['errors']} errors, "
+        f"{found['segments']} segments, {found['events']} events, {found['media_seconds']:.1f} s of media, "
+        f"{found['errors']} errors, "
         f"{found['restarts']} restarts, {found['quarantined_segments']} segments quarantined",
         highlight=False,
     )
+    errors = {name: state["error"] for name, state in (found["progress"] or {}).get("outlets", {}).items()}
+    for name, sink in found["sinks"].items():
+        if name in errors or sink["refused"]:
+            error = f": {errors[name]}" if found["is_running"] and errors.get(name) else ""
+            line = f"  {name}: {sink['behind']} behind, {sink['refused']} refused{error}"
+            _out.print(line, highlight=False, markup=False, soft_wrap=True)
     for kind in ("quarantined", "skipped"):
         for reason, count in sorted(found[kind].items()):
             _out.print(f"  {kind}, {reason}: {count}", highlight=False, markup=False)

@@ -7,20 +7,31 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from streammm.alerts import minutes_of
 from streammm.errors import ConfigError
 from streammm.types import MODALITIES, Modality
 
 MODEL_SETTINGS_FILE = "config.yaml"
 """In the directory of a trained model: the settings under which it was trained, and is run unless others are given."""
 
+_SETTINGS_OF_A_MODEL = frozenset({"encoders", "segment", "decode", "speech", "training"})
+"""What it may say: it may come from a stranger, and must not name programs, addresses or databases."""
+
 _BASE_WEIGHTS: dict[Modality, float] = {"video": 1.0, "audio": 1.0, "text": 0.5}
 
 Positive = Annotated[float, Field(gt=0)]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
+
+DEFAULT_OPEN_SCORE = 0.4
+"""Labels of one modality share its score: two that are there at once have just under a half each."""
 
 
 class _Section(BaseModel):
@@ -206,6 +217,58 @@ class FusionConfig(_Section):
         return complete
 
 
+class LabelEventsConfig(_Section):
+    """What makes an event of one label; what is not set is as for all."""
+
+    open_score: Share | None = None
+    close_score: Share | None = None
+    min_seconds: NotNegative | None = None
+    merge_seconds: NotNegative | None = None
+
+    @model_validator(mode="after")
+    def _closes_below(self) -> Self:
+        _check_scores(self.open_score, self.close_score)
+        return self
+
+
+class EventsConfig(_Section):
+    """Events: when a label began, went on and ended, as rows of their own."""
+
+    enabled: bool = Field(True, description="Make events.")
+    open_score: Share | None = Field(
+        None,
+        description="Score from which a label is an event. Default: what its model or the label itself says, else "
+        f"{DEFAULT_OPEN_SCORE}.",
+    )
+    close_score: Share | None = Field(
+        None, description="Score below which it ends. Default: what its model says, else half of that which opens it."
+    )
+    min_seconds: NotNegative | None = Field(
+        None, description="Events shorter than this are none. Default: what the model says, else 0."
+    )
+    merge_seconds: NotNegative | None = Field(
+        None,
+        description="Events of a label with a pause of no more than this are one, which closes so much later. Default: "
+        "what the model says, else 2.",
+    )
+    gap_seconds: NotNegative = Field(
+        1.0, description="What is missing of a source for longer than this, as in an outage, counts as such a pause."
+    )
+    labels: dict[str, LabelEventsConfig] = Field(
+        {}, description="The same by label, such as {music: {open_score: 0.6, min_seconds: 4}}."
+    )
+
+    @model_validator(mode="after")
+    def _closes_below(self) -> Self:
+        _check_scores(self.open_score, self.close_score)
+        return self
+
+
+def _check_scores(open_score: float | None, close_score: float | None) -> None:
+    if open_score is not None and close_score is not None and close_score > open_score:
+        raise ValueError(f"close_score {close_score} must not exceed open_score {open_score}")
+
+
 class TrainingConfig(_Section):
     """How `streammm train` makes a model."""
 
@@ -254,6 +317,112 @@ class OutputConfig(_Section):
         description="Database that rows, cursors and fusion state are committed to, such as "
         "postgresql+psycopg://USER@HOST/NAME with the password in PGPASSWORD. Default: SQLite in the run directory.",
     )
+    deliver_seconds: Annotated[float, Field(ge=0)] = Field(
+        60.0,
+        description="How long, at the end of a run, a sink that cannot be reached is still tried; the rest is kept "
+        "for `streammm deliver`.",
+    )
+
+
+class SinkConfig(_Section):
+    """Where rows, events and what was given up are delivered, besides the run directory. Only ``to`` must be there."""
+
+    to: str = Field(
+        description="jsonl:PATH, csv:PATH, parquet:PATH or parquet:s3://..., webvtt:DIRECTORY, srt:DIRECTORY, "
+        "edl:DIRECTORY, sqlite:///PATH, postgresql://USER@HOST/NAME, kafka://HOST:9092/TOPIC, mqtt://HOST/TOPIC, "
+        "https://... or - for standard output. Credentials: write ${NAME}, it is taken from the environment."
+    )
+    name: str | None = Field(
+        None, min_length=1, description="By which a run that goes on knows it. Default: the address."
+    )
+    kinds: tuple[Literal["row", "event", "quarantine"], ...] | None = Field(
+        None, min_length=1, description="What it is told. Default: all; files of lines and standard output, rows."
+    )
+    partition_by: Literal["none", "date", "source"] | None = Field(
+        None, description="Of Parquet: directories by the day of a live source, or by source. Default: none."
+    )
+    frames_per_second: Positive | None = Field(None, description="Of EDL: of the timeline. Default: 25.")
+    timecode: str | None = Field(
+        None,
+        pattern=r"^\d\d:[0-5]\d:[0-5]\d:\d\d$",
+        description="Of EDL: with which the timeline begins. Default: 00:00:00:00.",
+    )
+    secret: str | None = Field(
+        None, description="Of webhooks: ${NAME} of what signs. Default: STREAMMM_WEBHOOK_SECRET, if it is set."
+    )
+    batch_entries: Count | None = Field(
+        None, description="Of Parquet and webhooks: the most entries of a part or a request. Default: 20000; 100."
+    )
+    linger_seconds: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Of Parquet and webhooks: how long fewer may wait. Default: 60; 1."
+    )
+    timeout_seconds: Positive | None = Field(None, description="Of servers: how long an answer may take. Default: 30.")
+
+
+class AlertConfig(_Section):
+    """When somebody is told of an event, once. Only where to must be there: ``to`` or ``command``."""
+
+    name: str | None = Field(
+        None, min_length=1, description="By which a run that goes on knows it. Default: its labels."
+    )
+    labels: tuple[str, ...] = Field((), description="Events of these labels. Default: of all.")
+    score: Share = Field(0.0, description="The score that the label must have all the time.")
+    duration_seconds: NotNegative = Field(0.0, description="For how long.")
+    cooldown_seconds: NotNegative = Field(
+        0.0,
+        description="After an alert there is none of the same source for so long; an event that still holds then is "
+        "told then.",
+    )
+    hours: tuple[str, ...] = Field(
+        (), description="Times of the day, such as 22:00-06:00. Files have none: where this is set, none are told of."
+    )
+    weekdays: tuple[Weekday, ...] = Field((), description="Days on which the hours begin, such as [sat, sun].")
+    time_zone: str | None = Field(None, description="Of the hours, such as Europe/Berlin. Default: this machine's.")
+    sources: str = Field("*", description="Pattern of the sources, with * and ?.")
+    max_age_seconds: Positive = Field(
+        3600.0, description="What a live source showed longer ago, as while nobody could be told, is told no more."
+    )
+    to: str | None = Field(None, description="https://... or mqtt://HOST/TOPIC; credentials as in sinks.")
+    secret: str | None = Field(None, description="As in sinks.")
+    command: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="A program and its arguments, which is given the alert as JSON on its standard input.",
+    )
+    timeout_seconds: Positive | None = Field(None, description="How long that, or an answer, may take. Default: 30.")
+
+    @field_validator("labels", "hours", "weekdays", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return _parts(value)
+
+    @field_validator("hours")
+    @classmethod
+    def _spans(cls, hours: tuple[str, ...]) -> tuple[str, ...]:
+        for span in hours:
+            minutes_of(span)
+        return hours
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                ZoneInfo(name)
+            except (OSError, ValueError, ZoneInfoNotFoundError) as error:
+                raise ValueError(f"there is no time zone {name!r}, such as Europe/Berlin") from error
+        return name
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.to is None) == (self.command is None):
+            raise ValueError("an alert has either to or command")
+        return self
+
+    @property
+    def title(self) -> str:
+        """Its name, which tells it from others."""
+        return self.name or f"alert {', '.join(self.labels) or 'any'}"
 
 
 class EngineConfig(_Section):
@@ -309,6 +478,16 @@ class Config(_Section):
     model: str | None = Field(
         None, description="Directory of a trained model, whose labels, encoders and segments are used. Default: none."
     )
+    sinks: tuple[SinkConfig, ...] = Field(
+        (),
+        description="Where rows, events and what was given up are delivered as well: addresses, or mappings with to, "
+        "name, kinds and options of each kind of sink.",
+    )
+    alerts: tuple[AlertConfig, ...] = Field(
+        (),
+        description="When somebody is told of an event, and how: mappings with labels, score, duration_seconds, "
+        "cooldown_seconds, hours, weekdays, time_zone, sources, max_age_seconds, and to or command.",
+    )
     sources: SourcesConfig = SourcesConfig()
     segment: SegmentConfig = SegmentConfig()
     decode: DecodeConfig = DecodeConfig()
@@ -318,6 +497,7 @@ class Config(_Section):
     runtime: RuntimeConfig = RuntimeConfig()
     speech: SpeechConfig = SpeechConfig()
     fusion: FusionConfig = FusionConfig()
+    events: EventsConfig = EventsConfig()
     training: TrainingConfig = TrainingConfig()
     output: OutputConfig = OutputConfig()
     engine: EngineConfig = EngineConfig()
@@ -329,10 +509,23 @@ class Config(_Section):
             raise ValueError("a trained model has its own labels: leave labels out")
         return self
 
+    @field_validator("sinks", mode="before")
+    @classmethod
+    def _addresses(cls, sinks: Any) -> Any:
+        if isinstance(sinks, str):
+            sinks = [sinks]
+        return [{"to": s} if isinstance(s, str) else s for s in sinks] if isinstance(sinks, list | tuple) else sinks
+
     @field_validator("labels", mode="before")
     @classmethod
     def _split(cls, labels: Any) -> Any:
-        return [label.strip() for label in labels.split(",")] if isinstance(labels, str) else labels
+        return _parts(labels)
+
+    @model_validator(mode="after")
+    def _alerts_are_of_events(self) -> Self:
+        if self.alerts and not self.events.enabled:
+            raise ValueError("alerts are of events, and events.enabled is false")
+        return self
 
     @model_validator(mode="after")
     def _speech_is_read(self) -> Self:
@@ -342,24 +535,37 @@ class Config(_Section):
 
     def to_yaml(self) -> str:
         """The resolved configuration, which `load` reads back to an equal value."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return yaml.safe_dump(_plain(self), sort_keys=False, allow_unicode=True)
 
 
 def explained(section: BaseModel, indent: str = "") -> str:
     """A configuration as YAML with a comment above every key that says what it means."""
     lines = []
+    values = _plain(section)
     for name, info in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             lines.append(f"\n{indent}# {type(value).__doc__}\n{indent}{name}:\n{explained(value, indent + '  ')}")
         else:
-            plain = yaml.safe_dump(_plain(value), default_flow_style=True, width=1000).removesuffix("...\n").strip()
+            plain = yaml.safe_dump(values[name], default_flow_style=True, width=1000).removesuffix("...\n").strip()
             lines.append(f"{indent}# {info.description}\n{indent}{name}: {plain}\n")
     return "".join(lines)
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def _plain(section: BaseModel) -> dict[str, Any]:
+    """Plain types; of what may be there many times, only what is set."""
+    plain = section.model_dump(mode="json")
+    for name, value in plain.items():
+        if isinstance(value, list):
+            plain[name] = [
+                {k: v for k, v in one.items() if v not in (None, [])} if isinstance(one, dict) else one for one in value
+            ]
+    return plain
+
+
+def _parts(value: Any) -> Any:
+    """A list, also where it is written with commas."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 def seconds(value: float) -> Fraction:
@@ -385,6 +591,8 @@ def load(path: Path | None = None, settings: Iterable[str] = (), **overrides: An
     if isinstance(model := values.get("model"), str):
         folder = Path(model).resolve()
         base = _with_encoders_of(folder, _read(folder / MODEL_SETTINGS_FILE))
+        if foreign := sorted(set(base) - _SETTINGS_OF_A_MODEL):
+            raise ConfigError(f"{folder / MODEL_SETTINGS_FILE}: a model must not set {foreign[0]}")
         values = _merged(base, values) | {"model": str(folder)}
     try:
         return Config.model_validate(values)

@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from streammm.types import SCHEMA_VERSION
+
 _SAME_SECONDS = 1e-6
 """Times that differ by less are the same: rows hold six digits, and an end and the next start are worked out apart."""
 
@@ -28,14 +30,17 @@ _IDLE, _ON, _RESTING = range(3)  # resting: the score fell, and what follows may
 class Event:
     """A label that holds for a time, [start_seconds, end_seconds), as far as it is known when this is made.
 
-    ``peak_score`` and ``mean_score`` are over the ``num_segments`` in which the label was on. ``opened_seconds`` is the
-    end of the segment with which the event was first told, before which nobody could know of it.
+    ``peak_score`` and ``mean_score`` are over the ``num_segments`` in which the label was on; ``score`` is that of the
+    last of them, which added the time from ``last_start_seconds`` on. ``opened_seconds`` is the end of the segment with
+    which the event was first told, before which nobody could know of it.
     """
 
     source: str
     label: str
     start_seconds: float
     end_seconds: float
+    last_start_seconds: float
+    score: float
     peak_score: float
     mean_score: float
     num_segments: int
@@ -52,12 +57,15 @@ class Event:
         """The event as plain JSON types."""
         return {
             "id": self.id,
+            "schema": SCHEMA_VERSION,
             "source": self.source,
             "label": self.label,
             "state": self.state,
             "start_seconds": round(self.start_seconds, 6),
             "end_seconds": round(self.end_seconds, 6),
             "opened_seconds": round(self.opened_seconds, 6),
+            "last_start_seconds": round(self.last_start_seconds, 6),
+            "score": round(self.score, 6),
             "peak_score": round(self.peak_score, 6),
             "mean_score": round(self.mean_score, 6),
             "segments": self.num_segments,
@@ -82,8 +90,8 @@ class EventTracker:
         on: the score that opens, one or one a label.
         off: the score under which it ends, one or one a label.
         gap_seconds: a longer stretch without segments ends an event.
-        merge_seconds: a longer pause parts two events.
-        least_seconds: the length from its start to its end below which an event is dropped.
+        merge_seconds: a longer pause parts two events, one or one a label.
+        least_seconds: the length from its start to its end below which an event is dropped, one or one a label.
         state: of another tracker of the same source and settings, which this one goes on from.
 
     Raises:
@@ -98,22 +106,22 @@ class EventTracker:
         on: float | npt.ArrayLike = 0.5,
         off: float | npt.ArrayLike = 0.4,
         gap_seconds: float = 1.0,
-        merge_seconds: float = 0.0,
-        least_seconds: float = 0.0,
+        merge_seconds: float | npt.ArrayLike = 0.0,
+        least_seconds: float | npt.ArrayLike = 0.0,
         state: Mapping[str, npt.NDArray[Any]] | None = None,
     ) -> None:
         self.source = source
         self.labels = tuple(labels)
-        self.on = np.broadcast_to(np.asarray(on, np.float64), (len(self.labels),))
-        self.off = np.broadcast_to(np.asarray(off, np.float64), (len(self.labels),))
+        self.on, self.off, self.merge_seconds, self.least_seconds = (
+            np.broadcast_to(np.asarray(value, np.float64), (len(self.labels),))
+            for value in (on, off, merge_seconds, least_seconds)
+        )
+        self.gap_seconds = gap_seconds
         if not (self.off <= self.on).all():
             raise ValueError(f"off must not be above on, got {self.off} and {self.on}")
-        for name, value in (("gap", gap_seconds), ("merge", merge_seconds), ("least", least_seconds)):
-            if not value >= 0:
+        for name, value in (("gap", gap_seconds), ("merge", self.merge_seconds), ("least", self.least_seconds)):
+            if not np.all(np.asarray(value) >= 0):
                 raise ValueError(f"{name}_seconds must be zero or more, got {value}")
-        self.gap_seconds = gap_seconds
-        self.merge_seconds = merge_seconds
-        self.least_seconds = least_seconds
         self._state = self._nothing() if state is None else {k: np.array(v) for k, v in state.items()}
 
     @property
@@ -144,9 +152,7 @@ class EventTracker:
         now = self._state
         begins = min(float(np.fmax(start_seconds, now["end_seconds"])), end_seconds)
         ends = float(np.fmax(end_seconds, now["end_seconds"]))
-        if begins - now["end_seconds"] > self.gap_seconds + _SAME_SECONDS:
-            now["phase"][now["phase"] == _ON] = _RESTING
-        closed += self._close(begins)
+        closed += self.skip(begins)
         is_on = values >= np.where(now["phase"] == _ON, self.off, self.on)
         fresh = is_on & (now["phase"] == _IDLE)
         for name, first in (("from", begins), ("peak", -np.inf), ("sum", 0.0), ("count", 0), ("opened", np.nan)):
@@ -154,6 +160,8 @@ class EventTracker:
         now["phase"][~is_on & (now["phase"] == _ON)] = _RESTING
         now["phase"][is_on] = _ON
         now["to"][is_on] = ends
+        now["last"][is_on] = begins
+        now["score"][is_on] = values[is_on]
         now["peak"][is_on] = np.maximum(now["peak"], values)[is_on]
         now["sum"][is_on] += values[is_on]
         now["count"][is_on] += 1
@@ -163,10 +171,17 @@ class EventTracker:
         for k in np.flatnonzero(is_on):
             if not np.isnan(now["opened"][k]):
                 told.append(self._event(k, "update"))
-            elif now["to"][k] - now["from"][k] >= self.least_seconds - _SAME_SECONDS:
+            elif now["to"][k] - now["from"][k] >= self.least_seconds[k] - _SAME_SECONDS:
                 now["opened"][k] = ends
                 told.append(self._event(k, "open"))
         return closed + told
+
+    def skip(self, until_seconds: float) -> list[Event]:
+        """Nothing is known of the time up to here: what cannot go on after it closes now, and not with what follows."""
+        now = self._state
+        if until_seconds - now["end_seconds"] > self.gap_seconds + _SAME_SECONDS:
+            now["phase"][now["phase"] == _ON] = _RESTING
+        return self._close(until_seconds)
 
     def flush(self) -> list[Event]:
         """The end of the source: closes what is open, and forgets all."""
@@ -191,6 +206,8 @@ class EventTracker:
             label=self.labels[k],
             start_seconds=float(now["from"][k]),
             end_seconds=float(now["to"][k]),
+            last_start_seconds=float(now["last"][k]),
+            score=float(now["score"][k]),
             peak_score=float(now["peak"][k]),
             mean_score=float(now["sum"][k] / now["count"][k]),
             num_segments=int(now["count"][k]),
@@ -204,6 +221,8 @@ class EventTracker:
             "phase": np.full(count, _IDLE, np.int64),
             "from": np.zeros(count),
             "to": np.zeros(count),
+            "last": np.zeros(count),
+            "score": np.zeros(count),
             "peak": np.zeros(count),
             "sum": np.zeros(count),
             "count": np.zeros(count, np.int64),

@@ -1,4 +1,4 @@
-"""The commit point: rows, cursor and fusion state of a source go in together, and sinks read from here.
+"""The commit point: rows, events, cursor and state of a source go in together, and sinks read from here.
 
 SQLite in the run directory, in memory, or PostgreSQL: one schema, whatever is beneath. Three rules make rows exactly
 once. A source belongs to whoever leased it last: each lease has a higher epoch, and a commit of an older one is
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import json
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import (
@@ -43,9 +44,9 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateSchema
 
 from streammm.errors import ConfigError, SourceError, StreammmError
-from streammm.types import SourceReport
+from streammm.types import SCHEMA_VERSION, SourceReport
 
-FORMAT = 1
+FORMAT = 2
 """Of the tables; a journal of another format is not touched."""
 
 TODO, DONE, QUARANTINED, SKIPPED = "todo", "done", "quarantined", "skipped"
@@ -71,6 +72,7 @@ _sources = Table(
     Column("num_errors", Integer, nullable=False, default=0),
     Column("last_error", String, nullable=False, default=""),
     Column("num_restarts", Integer, nullable=False, default=0),
+    Column("num_events", Integer, nullable=False, default=0),
 )
 _entries = Table(
     "entries",
@@ -79,8 +81,9 @@ _entries = Table(
     Column("source", _Key, ForeignKey("sources.id"), nullable=False),
     Column("segment", Integer),
     Column("kind", String, nullable=False),
+    Column("item", Integer, nullable=False, default=0),
     Column("text", String, nullable=False),
-    UniqueConstraint("source", "segment", "kind"),
+    UniqueConstraint("source", "segment", "kind", "item"),
     sqlite_autoincrement=True,
 )
 _sinks = Table(
@@ -90,6 +93,13 @@ _sinks = Table(
     Column("position", BigInteger, nullable=False),
     Column("mark", String, nullable=False),
 )
+_refused = Table(
+    "refused",
+    _tables,
+    Column("sink", String, primary_key=True),
+    Column("position", _Key, primary_key=True, autoincrement=False),
+    Column("reason", String, nullable=False),
+)
 
 
 class JournalError(StreammmError):
@@ -98,9 +108,9 @@ class JournalError(StreammmError):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a source has come: the next segment to do, the fusion state before it, and what was counted so far.
+    """How far a source has come: the next segment to do, the state before it, and what was counted so far.
 
-    ``state`` is what safetensors makes of the tensors, None at the beginning.
+    ``state``, of fusion and events, is what safetensors makes of the tensors, None at the beginning.
     """
 
     next_segment: int = 0
@@ -109,12 +119,16 @@ class Cursor:
     num_errors: int = 0
     last_error: str = ""
     num_restarts: int = 0
+    num_events: int = 0
 
     def report(self, source: str) -> SourceReport:
         """The same as what is told of a source."""
         return SourceReport(
             source, self.next_segment, self.media_seconds, self.num_errors, self.last_error, self.num_restarts
         )
+
+
+_CURSOR = tuple(each.name for each in fields(Cursor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +141,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is committed of one segment: a ``row``, or the ``quarantine`` of a segment or (None) of a whole source.
+    """What is committed of a segment: a ``row``, an ``event``, or the ``quarantine`` of it or (None) of a whole source.
 
-    ``text`` is a line of JSON. ``position`` grows from entry to entry of a journal; 0 before it is committed.
+    ``text`` is a line of JSON. ``position`` grows from entry to entry of a journal; 0 before it is committed. ``item``
+    tells several of a kind in one segment apart.
     """
 
     source: str
@@ -137,6 +152,7 @@ class Entry:
     kind: str
     text: str
     position: int = 0
+    item: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +168,15 @@ class Commit:
 
 def quarantine_entry(error: SourceError, segment: int | None = None) -> Entry:
     """The entry for a source, or one segment of it, that was given up."""
-    fields: dict[str, str | int] = {"source": error.source, "reason": error.reason, "detail": error.detail}
+    found: dict[str, str | int] = {
+        "schema": SCHEMA_VERSION,
+        "source": error.source,
+        "reason": error.reason,
+        "detail": error.detail,
+    }
     if segment is not None:
-        fields |= {"segment": segment}
-    return Entry(error.source, segment, "quarantine", json.dumps(fields, ensure_ascii=False))
+        found |= {"segment": segment}
+    return Entry(error.source, segment, "quarantine", json.dumps(found, ensure_ascii=False))
 
 
 class Journal:
@@ -191,7 +212,9 @@ class Journal:
                 if found is None:
                     _put_meta(connection, "format", str(FORMAT))
                 elif found != str(FORMAT):
-                    raise ConfigError(f"the journal has format {found}, this version of streammm reads {FORMAT}")
+                    raise ConfigError(
+                        f"the journal has format {found}, this version of streammm reads {FORMAT}: use another"
+                    )
                 self._last = connection.scalar(select(func.max(_entries.c.position))) or 0
                 self._read_up_to = _pairs(connection, select(_sinks.c.name, _sinks.c.position))
         except SQLAlchemyError as error:
@@ -255,10 +278,7 @@ class Journal:
             if epoch is None:
                 return None
             row = connection.execute(select(_sources).where(_sources.c.name == name)).one()
-        cursor = Cursor(
-            row.next_segment, row.state, row.media_seconds, row.num_errors, row.last_error, row.num_restarts
-        )
-        return Lease(epoch, cursor)
+        return Lease(epoch, Cursor(**{name: getattr(row, name) for name in _CURSOR}))
 
     def commit(
         self, name: str, epoch: int, entries: Sequence[Entry], cursor: Cursor, is_done: bool = False
@@ -290,14 +310,12 @@ class Journal:
         if found is None or found.epoch != commit.epoch or cursor.next_segment < found.next_segment:
             return False
         if found.status == TODO:
-            values: dict[str, Any] = {
-                key: getattr(cursor, key)
-                for key in ("next_segment", "state", "media_seconds", "num_errors", "last_error", "num_restarts")
-            }
+            values: dict[str, Any] = {key: getattr(cursor, key) for key in _CURSOR}
             if commit.is_done:
                 values |= {"status": DONE, "state": None}
             connection.execute(update(_sources).where(_sources.c.id == found.id).values(values))
-            new = [e for e in commit.entries if e.segment is not None and e.segment >= found.next_segment]
+            first = 0 if commit.is_done else found.next_segment  # the end closes events with a segment that was there
+            new = [e for e in commit.entries if e.segment is not None and e.segment >= first]
             self._add(connection, found.id, new)
         return True
 
@@ -328,16 +346,20 @@ class Journal:
         with self._begin() as connection:
             connection.execute(update(_sources).where(*left_out).values(status=TODO, reason=""))
 
-    def retry_quarantined(self) -> int:
-        """Puts sources that were given up back, from their cursors on; how many. Sinks must be built up anew."""
+    def retry_quarantined(self, rebuilt: Sequence[str] = ()) -> int:
+        """Puts sources that were given up back, from their cursors on; how many.
+
+        Args:
+            rebuilt: sinks that must be built up anew then, since they show what is given up now.
+        """
         with self._begin() as connection:
             given_up = select(_sources.c.id).where(_sources.c.status == QUARANTINED)
             connection.execute(delete(_entries).where(_entries.c.source.in_(given_up), _entries.c.segment.is_(None)))
             done = connection.execute(
                 update(_sources).where(_sources.c.status == QUARANTINED).values(status=TODO, reason="")
             )
-            connection.execute(delete(_sinks))
-        self._read_up_to = {}
+            connection.execute(delete(_sinks).where(_sinks.c.name.in_(rebuilt)))
+        self._read_up_to = {name: at for name, at in self._read_up_to.items() if name not in rebuilt}
         return int(done.rowcount)
 
     def sink(self, name: str) -> tuple[int, Any]:
@@ -353,22 +375,12 @@ class Journal:
     def read(self, after: int, limit: int = 1000, *, source: str | None = None, kind: str | None = None) -> list[Entry]:
         """Entries after a position, in the order in which they were committed; all, or of one source or kind."""
         with self._begin() as connection:
-            query = (
-                select(_sources.c.name, _entries.c.segment, _entries.c.kind, _entries.c.text, _entries.c.position)
-                .join(_sources, _sources.c.id == _entries.c.source)
-                .where(_entries.c.position > after)
-                .order_by(_entries.c.position)
-                .limit(limit)
-            )
+            query = _reading().where(_entries.c.position > after).order_by(_entries.c.position).limit(limit)
             if source is not None:
                 query = query.where(_sources.c.name == source)
             if kind is not None:
                 query = query.where(_entries.c.kind == kind)
             return [Entry(*row) for row in connection.execute(query)]
-
-    def advance(self, sink: str, position: int, mark: Any) -> None:
-        """Moves a sink's cursor: it has written everything up to a position, and leaves a mark for its next start."""
-        self.exchange({sink: (position, mark)}, {})
 
     def exchange(
         self, written: Mapping[str, tuple[int, Any]], after: Mapping[str, int], limit: int = 1000
@@ -394,6 +406,83 @@ class Journal:
         lists = {position: self.read(position, limit) for position in set(after.values())}
         return {sink: lists[position] for sink, position in after.items()}
 
+    def run_id(self) -> str:
+        """What tells this run from all others, for as long as its journal is not cleared."""
+        if (found := self.meta("run")) is None:
+            self.put_meta("run", found := secrets.token_hex(4))
+        return str(found)
+
+    def last_position(self) -> int:
+        """The position of the last entry; 0 if there is none."""
+        with self._begin() as connection:
+            return connection.scalar(select(func.max(_entries.c.position))) or 0
+
+    def read_kinds(self, after: int, limit: int, kinds: Sequence[str]) -> tuple[list[Entry], int]:
+        """Entries of some kinds after a position; and up to where there are no others of these."""
+        with self._begin() as connection:
+            last = connection.scalar(select(func.max(_entries.c.position))) or 0
+            query = _reading().where(_entries.c.position > after, _entries.c.kind.in_(kinds))
+            found = [Entry(*row) for row in connection.execute(query.order_by(_entries.c.position).limit(limit))]
+        return found, found[-1].position if len(found) == limit else max(last, after)
+
+    def count_after(self, position: int, kinds: Sequence[str]) -> int:
+        """How many entries of some kinds there are after a position."""
+        waiting = (_entries.c.position > position, _entries.c.kind.in_(kinds))
+        with self._begin() as connection:
+            return connection.scalar(select(func.count()).select_from(_entries).where(*waiting)) or 0
+
+    def refused(self, sink: str) -> tuple[int, str]:
+        """How many entries a sink would not take, and why not the last of them."""
+        count = select(func.count()).where(_refused.c.sink == sink)
+        last = select(_refused.c.reason).where(_refused.c.sink == sink).order_by(_refused.c.position.desc()).limit(1)
+        with self._begin() as connection:
+            return connection.scalar(count) or 0, connection.scalar(last) or ""
+
+    def read_refused(self, sink: str, after: int, limit: int) -> list[Entry]:
+        """Entries that a sink would not take, in order."""
+        query = _reading().join(_refused, _refused.c.position == _entries.c.position)
+        query = query.where(_refused.c.sink == sink, _entries.c.position > after)
+        with self._begin() as connection:
+            return [Entry(*row) for row in connection.execute(query.order_by(_entries.c.position).limit(limit))]
+
+    def forget_refused(self, sink: str, positions: Sequence[int]) -> None:
+        """Notes that a sink has taken what it had refused."""
+        with self._begin() as connection:
+            for position in positions:
+                connection.execute(delete(_refused).where(_refused.c.sink == sink, _refused.c.position == position))
+
+    def advance(self, sink: str, position: int, mark: Any, refused: Mapping[int, str] | None = None) -> None:
+        """Moves a sink's cursor: it has written everything up to a position, and leaves a mark for its next start.
+
+        Args:
+            sink: its name.
+            position: of the last entry.
+            mark: of plain JSON types.
+            refused: by position, what it will not take and why; it is set aside, where entries are kept.
+        """
+        with self._begin() as connection:
+            for at, reason in ({} if self._is_in_memory else refused or {}).items():
+                connection.execute(delete(_refused).where(_refused.c.sink == sink, _refused.c.position == at))
+                connection.execute(insert(_refused).values(sink=sink, position=at, reason=reason))
+            connection.execute(
+                update(_sinks).where(_sinks.c.name == sink).values(position=position, mark=json.dumps(mark))
+            )
+            self._read_up_to[sink] = position
+            if self._is_in_memory:
+                connection.execute(delete(_entries).where(_entries.c.position <= min(self._read_up_to.values())))
+
+    def sinks(self) -> dict[str, dict[str, Any]]:
+        """Every sink that has a cursor, by name: how many entries it is behind, and how many it would not take."""
+        refused = select(_refused.c.sink, func.count()).group_by(_refused.c.sink)
+        with self._begin() as connection:
+            last = connection.scalar(select(func.max(_entries.c.position))) or 0
+            counts = _pairs(connection, refused)
+            positions = _pairs(connection, select(_sinks.c.name, _sinks.c.position))
+        return {
+            name: {"behind": max(0, last - position), "refused": counts.get(name, 0)}
+            for name, position in positions.items()
+        }
+
     def may_go_on(self) -> bool:
         """False where rows lie in memory and too many of them wait for the sinks; on disk any number may wait."""
         if not self._is_in_memory or not self._read_up_to:
@@ -401,7 +490,7 @@ class Journal:
         return bool(self._last - min(self._read_up_to.values()) < _MAX_UNREAD_IN_MEMORY)
 
     def summary(self) -> dict[str, Any]:
-        """How the run stands: sources by status, reasons of those given up or left out, segments, seconds, errors."""
+        """How the run stands: sources by status, why some were given up or left out, and what was counted in all."""
         with self._begin() as connection:
             statuses = _pairs(connection, select(_sources.c.status, func.count()).group_by(_sources.c.status))
             reasons = connection.execute(
@@ -409,7 +498,7 @@ class Journal:
                 .where(_sources.c.status.in_((QUARANTINED, SKIPPED)))
                 .group_by(_sources.c.status, _sources.c.reason)
             ).all()
-            names = ("next_segment", "media_seconds", "num_errors", "num_restarts")
+            names = ("next_segment", "media_seconds", "num_errors", "num_restarts", "num_events")
             sums = connection.execute(select(*(func.coalesce(func.sum(_sources.c[name]), 0) for name in names))).one()
             segments = connection.scalar(
                 select(func.count()).where(_entries.c.kind == "quarantine", _entries.c.segment.is_not(None))
@@ -422,6 +511,7 @@ class Journal:
             "media_seconds": float(sums[1]),
             "errors": int(sums[2]),
             "restarts": int(sums[3]),
+            "events": int(sums[4]),
             "quarantined_segments": segments or 0,
         }
 
@@ -441,7 +531,9 @@ class Journal:
     def _add(self, connection: Connection, source: int, entries: Sequence[Entry]) -> None:
         if not entries:
             return
-        columns = [{"source": source, "segment": e.segment, "kind": e.kind, "text": e.text} for e in entries]
+        columns = [
+            {"source": source, "segment": e.segment, "kind": e.kind, "item": e.item, "text": e.text} for e in entries
+        ]
         connection.execute(insert(_entries), columns)
         self._last += len(entries)
 
@@ -496,6 +588,11 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
     seconds, which are then done again, and the sinks take back what they had of them."""
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _reading() -> Select[Any, Any]:
+    columns = (_sources.c.name, *(_entries.c[name] for name in ("segment", "kind", "text", "position", "item")))
+    return select(*columns).select_from(_entries).join(_sources, _sources.c.id == _entries.c.source)
 
 
 def _by_name(connection: Connection, names: Sequence[str], column: Column[Any]) -> dict[str, Any]:

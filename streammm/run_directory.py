@@ -8,7 +8,8 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from streammm.journal import Journal
 from streammm.sinks.files import Files, set_aside
 
 JOURNAL_FILE = "journal.sqlite"
+
+_FILES = ("results.jsonl", "quarantine.jsonl", "events.jsonl")
+"""What is written of the journal's entries."""
 
 
 def journal_url(path: Path, config: Config) -> tuple[str, str]:
@@ -43,7 +47,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, config: Config, fresh: bool = False) -> None:
         self.path = path
-        self.results = path / "results.jsonl"
+        self.results = path / _FILES[0]
         self.owner = secrets.token_hex(8)
         self.url, self.schema = journal_url(path, config)
         self._config = config
@@ -80,7 +84,7 @@ class RunDirectory:
         try:
             if not self.is_resumed:
                 journal.clear()
-                for name in ("results.jsonl", "quarantine.jsonl", "config.yaml"):
+                for name in (*_FILES, "config.yaml"):
                     set_aside(self.path / name)
             journal.own()
             journal.put_meta("identity", self._identity)
@@ -91,9 +95,9 @@ class RunDirectory:
             if sources:
                 journal.put_meta("sources", list(sources))
             num_retried = 0
-            if retry_quarantined and (num_retried := journal.retry_quarantined()):
-                (self.path / "quarantine.jsonl").unlink(missing_ok=True)
-                self.results.unlink(missing_ok=True)  # both are written anew from the journal
+            if retry_quarantined and (num_retried := journal.retry_quarantined(("files", "observer"))):
+                for name in _FILES:
+                    (self.path / name).unlink(missing_ok=True)  # written anew from the journal
         finally:
             journal.close()
         (self.path / "config.yaml").write_text(self._config.to_yaml(), encoding="utf-8")
@@ -101,7 +105,7 @@ class RunDirectory:
 
     def files(self) -> Files:
         """The sink that writes this directory's files."""
-        return Files(self.results, self.path / "quarantine.jsonl")
+        return Files(*(self.path / name for name in _FILES))
 
     def close(self) -> None:
         """Lets others work in it."""
@@ -124,6 +128,25 @@ class RunDirectory:
                 "use them again, or --fresh to start anew, or another --out"
             )
         return True
+
+
+@contextmanager
+def held(path: Path) -> Iterator[tuple[Config, tuple[str, str]]]:
+    """Holds a directory in which no run works now: the configuration of its run, and where its journal is.
+
+    Raises:
+        ConfigError: it holds no run, or one works in it.
+    """
+    config = load(_config_file(path))
+    _journal_of(path, config).close()
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield config, journal_url(path, config)
+    except BlockingIOError:
+        raise ConfigError(f"a run works in {path}, and delivers") from None
+    finally:
+        os.close(handle)
 
 
 def is_held(path: Path) -> bool:
@@ -163,7 +186,12 @@ def status_of(path: Path) -> dict[str, Any]:
     """
     journal = _journal_of(path, load(_config_file(path)))
     try:
-        return {**journal.summary(), "is_running": is_held(path), "progress": journal.meta("progress")}
+        return {
+            **journal.summary(),
+            "sinks": journal.sinks(),
+            "is_running": is_held(path),
+            "progress": journal.meta("progress"),
+        }
     finally:
         journal.close()
 

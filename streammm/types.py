@@ -16,6 +16,9 @@ Modality = Literal["audio", "text", "video"]
 MODALITIES: tuple[Modality, ...] = ("audio", "text", "video")
 """Every modality, sorted; tensors with an M axis are in this order."""
 
+SCHEMA_VERSION = 1
+"""Of what rows, events and quarantine hold; see `streammm.schema`."""
+
 SAMPLE_RATE_HZ = 16_000
 """The rate of every waveform in a Segment."""
 
@@ -231,7 +234,8 @@ class Classification:
     ``labels`` are fused scores, best first; they and ``other``, the share of "none of these", sum to at most 1.
     ``latency_seconds`` runs to the row's being made, of a file from the segment's leaving the decoder, of a live source
     from the segment's end. ``offset_seconds``, ``live`` and ``outage`` are the segment's; where there is an outage,
-    there are no labels.
+    there are no labels. ``scores``, float32 [K], are those of all labels in the order of the vocabulary, from which
+    events are made: they are not written, and a row that was read back has none.
     """
 
     source: str
@@ -246,6 +250,7 @@ class Classification:
     offset_seconds: float = 0.0
     live: LiveState | None = None
     outage: str = ""
+    scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32), compare=False, repr=False)
 
     @property
     def id(self) -> str:
@@ -258,6 +263,7 @@ class Classification:
         amounts = {"video": "frames", "audio": "samples", "text": "cues"}
         row = {
             "id": self.id,
+            "schema": SCHEMA_VERSION,
             "source": self.source,
             "segment": self.segment,
             "start_seconds": round(self.start_seconds, 6),

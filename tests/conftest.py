@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from streammm.media import store
+from tests.postgres import Postgres
 from tests.stores import S3, Bucket, client
 
 # Ray reads these once in a process: every cluster that tests start, whichever comes first, is of the same mind.
@@ -165,3 +166,10 @@ def bucket(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
         monkeypatch.setenv(name, value)
     store._connected.clear()  # what is connected goes to the server of an earlier test
     return s3_server.bucket(client(s3_server.url))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.close()

@@ -40,6 +40,7 @@ def test_a_folder_becomes_a_run_directory(streammm: Streammm, folder: Path) -> N
     ]
     assert [json.loads(line) for line in (out / "quarantine.jsonl").read_text().splitlines()] == [
         {
+            "schema": 1,
             "source": "films/broken.mp4",
             "reason": "not-media",
             "detail": "cannot be opened as media: invalid data found when processing input",
@@ -60,6 +61,7 @@ def test_a_row_has_the_published_form(streammm: Streammm, clip: MakeClip) -> Non
     (row,) = map(json.loads, done.stdout.splitlines())
     assert list(row) == [
         "id",
+        "schema",
         "source",
         "segment",
         "start_seconds",

@@ -65,6 +65,22 @@ def test_an_overlapping_segment_counts_for_what_it_adds() -> None:
         ("open", 2.0, 3.0), ("update", 2.0, 4.0), ("close", 2.0, 4.0)]  # fmt: skip
 
 
+@pytest.mark.parametrize(("until", "closes"), [(2.5, False), (4.1, True)])
+def test_where_nothing_is_known_for_too_long_an_event_closes_before_more_comes(until: float, closes: bool) -> None:
+    tracker = EventTracker("a", ["x"], gap_seconds=1.0, merge_seconds=2.0)
+    assert told(tracker, [1, 1]) == [("open", 0, 1), ("update", 0, 2)]
+    closed = [("close", 0, 2)] if closes else []
+    assert [(e.state, e.start_seconds, e.end_seconds) for e in tracker.skip(until)] == closed
+    begins = "open" if closes else "update"
+    assert [e.state for e in tracker.push(until, until + 1.0, [1])] == [begins]
+
+
+def test_an_event_says_what_its_last_segment_added() -> None:
+    tracker = EventTracker("a", ["x"], merge_seconds=1.0)
+    found = [e for n, p in enumerate([0.9, 0.6, 0.0, 0.7]) for e in tracker.push(n, n + 1.0, [p])] + tracker.flush()
+    assert [(e.score, e.last_start_seconds) for e in found] == [(0.9, 0), (0.6, 1), (0.7, 3), (0.7, 3)]
+
+
 def test_a_clock_set_back_closes_and_starts_anew() -> None:
     found = told(EventTracker("a", ["x"], merge_seconds=9.0), [1, 1, 0], [10.0, 2.0, 3.0])
     assert found == [("open", 10, 11), ("close", 10, 11), ("open", 2, 3)]
@@ -116,6 +132,7 @@ SETTINGS = [
     {"on": 0.6, "off": 0.4, "merge_seconds": 1.5, "least_seconds": 1.0},
     {"on": [0.5, 0.6, 0.7, 0.8, 0.9], "off": 0.3, "gap_seconds": 0.0, "merge_seconds": 0.5},
     {"gap_seconds": 2.0, "merge_seconds": 30.0, "least_seconds": 3.0},
+    {"on": 0.6, "off": 0.4, "merge_seconds": [0.0, 0.5, 1.0, 2.0, 4.0], "least_seconds": [4.0, 2.0, 1.0, 0.5, 0.0]},
 ]
 
 
@@ -153,7 +170,13 @@ def test_events_are_those_of_the_whole_sequence(settings: dict, seed: int) -> No
     num_events = 0
     for k, label in enumerate("vwxyz"):
         expected = whole(
-            items, k, tracker.on[k], tracker.off[k], tracker.gap_seconds, tracker.merge_seconds, tracker.least_seconds
+            items,
+            k,
+            tracker.on[k],
+            tracker.off[k],
+            tracker.gap_seconds,
+            tracker.merge_seconds[k],
+            tracker.least_seconds[k],
         )
         mine = [e for e in events if e.label == label]
         assert [(e.start_seconds, e.end_seconds) for e in mine if e.state == "close"] == expected

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,36 +18,12 @@ def entry(segment: int, source: str = "a") -> Entry:
     return Entry(source, segment, "row", json.dumps({"source": source, "segment": segment}))
 
 
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of our own, on a socket in a directory of our own."""
-    places = [*map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))), os.environ.get("PATH", "")]
-    initdb = shutil.which("initdb", path=os.pathsep.join(places))
-    if initdb is None:
-        reason = "no PostgreSQL: make servers installs it"
-        (pytest.fail if os.environ.get("STREAMMM_NO_SKIP") else pytest.skip)(reason)
-    folder = Path(tempfile.mkdtemp(prefix="smpg", dir="/tmp"))
-    as_user = []
-    if os.geteuid() == 0:  # it refuses to run as root
-        shutil.chown(folder, "nobody")
-        as_user = ["setpriv", "--reuid=nobody", "--clear-groups", "--"]
-    bin_ = Path(initdb).resolve().parent
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
-    subprocess.run([*as_user, initdb, "-A", "trust", "-U", "us", "-D", folder / "data"], **quiet)
-    options = f"-k {folder} -c listen_addresses= -c fsync=off"
-    control = [*as_user, bin_ / "pg_ctl", "-w", "-D", folder / "data", "-l", folder / "log"]
-    subprocess.run([*control, "-o", options, "start"], **quiet)
-    yield f"postgresql+psycopg://us@/postgres?host={folder}"
-    subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
-    shutil.rmtree(folder)
-
-
 @pytest.fixture(params=["memory", "file", "postgres"])
 def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeJournal]:
     """Makes journals of one and the same run, of any kind; in memory there is only one."""
     opened: list[Journal] = []
     url = {"memory": "sqlite://", "file": f"sqlite:///{tmp_path}/journal.sqlite"}.get(request.param)
-    url = url or request.getfixturevalue("postgres_url")
+    url = url or request.getfixturevalue("postgres").url
 
     def make(owner: str = "") -> Journal:
         if not opened or request.param != "memory":
@@ -119,7 +91,7 @@ def test_a_source_that_is_done_or_given_up_is_not_leased(journal: MakeJournal) -
     assert j.register(["a", "b", "c", "d"]) == {"a": DONE, "b": QUARANTINED, "c": SKIPPED, "d": TODO}
     (told,) = j.read(0)
     assert (told.kind, told.segment) == ("quarantine", None)
-    assert json.loads(told.text) == {"source": "b", "reason": "torn", "detail": "in two"}
+    assert json.loads(told.text) == {"schema": 1, "source": "b", "reason": "torn", "detail": "in two"}
     summary = j.summary()
     assert summary["sources"] == {TODO: 1, DONE: 1, QUARANTINED: 1, SKIPPED: 1}
     assert (summary["quarantined"], summary["skipped"]) == ({"torn": 1}, {"duplicate": 1})
@@ -140,7 +112,7 @@ def test_what_was_given_up_is_tried_again_from_its_cursor(journal: MakeJournal) 
     j.commit("a", leased(j), [entry(0)], Cursor(1))
     j.quarantine(SourceError("a", "torn", "in two"))
     j.advance("files", j.read(0)[-1].position, {"row": 9})
-    assert j.retry_quarantined() == 1
+    assert j.retry_quarantined(["files"]) == 1
     lease = j.lease("a")
     assert lease is not None
     assert lease.cursor.next_segment == 1

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, nn
@@ -27,12 +27,30 @@ MODEL_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
 Task = Literal["multi_class", "multi_label"]
 
 
+class EventCard(BaseModel):
+    """What makes an event of a label: the scores at which it opens and ends, its least length, the longest pause."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    open_score: Annotated[float, Field(ge=0, le=1)]
+    close_score: Annotated[float, Field(ge=0, le=1)]
+    min_seconds: Annotated[float, Field(ge=0)]
+    merge_seconds: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _closes_below(self) -> Self:
+        if self.close_score > self.open_score:
+            raise ValueError(f"an event opens at {self.open_score} and ends below {self.close_score}")
+        return self
+
+
 class ModelCard(BaseModel):
     """What is known of a trained model, as ``model.json`` says it.
 
     ``background`` is the label that means "none of these", if there is one; rows tell it as ``other``. ``encoders``
     names the encoder of each modality, ``weights`` the digests of their files. ``temperature`` divides the logits
-    (Guo et al., arXiv:1706.04599), ``thresholds`` are the probabilities from which a label counts as there.
+    (Guo et al., arXiv:1706.04599), ``thresholds`` are the probabilities from which a label counts as there, and
+    ``events`` what makes an event of it, tuned where the labels had times.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +68,7 @@ class ModelCard(BaseModel):
     look_ahead: Annotated[int, Field(ge=0, le=1000)] = 0
     temperature: Annotated[float, Field(gt=0)] = 1.0
     thresholds: dict[str, float] = {}
+    events: dict[str, EventCard] = {}
 
     def network(self, dropout: float = 0.0) -> LearnedFusion:
         """The network, with weights at random."""

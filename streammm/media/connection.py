@@ -44,7 +44,7 @@ class LiveConnection:
         source: its address.
         options: how to decode, cut and follow.
         first_segment: no segment before this index is handed out.
-        zero: when the source's time began, on this machine's monotonic clock; None if it begins now.
+        zero: when the source's time began, on this machine's monotonic clock; None if the first segment begins now.
         patience_seconds: for how long nothing of a stream may be decoded before the source is opened again, since the
             stream may have become another.
     """
@@ -120,10 +120,10 @@ class LiveConnection:
             return
         ended = "it ended"
         try:
-            if self._is_new:
-                self.zero = time.monotonic()
-            self.read_seconds = opened.read_seconds
             hop = self._options.windows.hop_seconds
+            if self._is_new:  # the first segment begins now, also where others came in an earlier run
+                self.zero = time.monotonic() - float(self._first * hop)
+            self.read_seconds = opened.read_seconds
             first = max(self._first, int(Fraction(self._now()) / hop))
             name = public_name(self._source)
             self._decoder = MediaDecoder(opened.container, name, self._options, first, now=self._now)

@@ -45,10 +45,13 @@ class ConsoleReport:
         self._num_warnings = 0
         self._media_seconds = 0.0
         self.num_rows = 0
+        self.num_events = 0
         self.num_failed = 0
         self.num_done = 0
         self.num_skipped = 0
         self.num_before = 0
+        self.undelivered: dict[str, int] = {}
+        self._outlets: dict[str, dict[str, Any]] = {}
         self._display = Live(
             Text("loading models", style="dim"), console=console, transient=True, auto_refresh=False, screen=False
         )
@@ -56,11 +59,16 @@ class ConsoleReport:
             self._display.start()
 
     def entries(self, entries: Sequence[Entry]) -> None:
-        """Takes what is committed; rows of live sources are shown at once."""
+        """Takes what is committed; rows and events of live sources are shown at once."""
         for entry in entries:
             if entry.kind == "quarantine" and entry.segment is not None:
                 detail = json.loads(entry.text)["detail"]
                 self._warn("quarantined", f"{entry.source}: segment {entry.segment}: {detail}")
+            if entry.kind == "event":
+                told = json.loads(entry.text)
+                self.num_events += told["state"] == "open"
+                if "live" in told:
+                    self._live.show_event(told)
             if entry.kind != "row":
                 continue
             self.num_rows += 1
@@ -97,11 +105,29 @@ class ConsoleReport:
     def progress(self, snapshot: dict[str, Any]) -> None:
         """Takes how the run stands."""
         self.num_before = snapshot["num_done_before"]
+        self.undelivered = snapshot["undelivered"]
+        self.outlets(snapshot["outlets"])
         if self._console.is_terminal:
             self._display.update(as_text(snapshot), refresh=True)
         elif time.monotonic() - self._line_shown > _LINE_SECONDS:
             self._line_shown = time.monotonic()
             self._console.print(as_line(snapshot), highlight=False, markup=False, soft_wrap=True)
+
+    def outlets(self, states: dict[str, dict[str, Any]]) -> None:
+        """Takes how the sinks stand to which rows are delivered; what changed is said."""
+        for name, state in states.items():
+            before = self._outlets.get(name, {"error": "", "refused": state["refused"]})
+            if state["error"] and not before["error"]:
+                self._warn("behind", f"{name} cannot be reached, it is tried again: {state['error']}")
+            if before["error"] and not state["error"]:
+                self._console.print(Text.assemble(("reached", "bold green"), f" {name} again"), soft_wrap=True)
+            if (more := state["refused"] - before["refused"]) > 0:
+                self._warn("refused", f"{name} will not take {more} entries, the last: {state['last_refusal']}")
+        self._outlets = states
+
+    def why_undelivered(self, name: str) -> str:
+        """What a sink last said that did not take everything."""
+        return str(self._outlets.get(name, {}).get("error", ""))
 
     def stopping(self) -> None:
         """Says that the run comes to a stop."""
@@ -128,6 +154,8 @@ class ConsoleReport:
         seconds = time.monotonic() - self._started
         sources = "1 source" if self.num_done == 1 else f"{self.num_done} sources"
         text = f"{self.num_rows} segments of {sources}, {self._media_seconds:.1f} s of media in {seconds:.1f} s"
+        if self.num_events:
+            text += ", 1 event" if self.num_events == 1 else f", {self.num_events} events"
         text += f", {self.num_failed} quarantined" if self.num_failed else ""
         text += f", {self.num_skipped} skipped" if self.num_skipped else ""
         text += f", {self.num_before} sources were done before" if self.num_before else ""

@@ -1,4 +1,4 @@
-"""Rows and quarantine as two files of JSON Lines, each line as it is in the journal."""
+"""Rows, events and quarantine as files of JSON Lines, each line as it is in the journal."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from streammm.journal import Entry
 
 
 class Files:
-    """Writes rows to one file and what was given up to another; goes on where an earlier run stopped.
+    """Writes rows, events and what was given up to a file each; goes on where an earlier run stopped.
 
     Args:
         results: file of rows.
         quarantine: file of what was given up.
-        keeps_empty: makes the file of what was given up even if nothing is.
+        events: file of events; None: they are not written.
+        keeps_empty: makes the other files even if there is nothing for them.
     """
 
     name = "files"
 
-    def __init__(self, results: Path, quarantine: Path, keeps_empty: bool = True) -> None:
-        self._paths = {"row": results, "quarantine": quarantine}
+    def __init__(
+        self, results: Path, quarantine: Path, events: Path | None = None, *, keeps_empty: bool = True
+    ) -> None:
+        self._paths = {"row": results, "quarantine": quarantine} | ({} if events is None else {"event": events})
         self._keeps_empty = keeps_empty
         self._files: dict[str, BinaryIO] = {}
 

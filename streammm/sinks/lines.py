@@ -30,13 +30,12 @@ class Line:
 
     @classmethod
     def of(cls, row: Classification) -> Line:
-        best = [(label, score) for label, score in row.labels[:3] if score >= 0.1 and score >= row.labels[0][1] / 4]
-        nothing = not best or row.other > row.labels[0][1]
+        best = best_labels(row)
         return cls(
             row.start_seconds,
             row.end_seconds,
-            "-" if nothing else best[0][0],
-            "-" if nothing else ", ".join(f"{label} {score:.2f}" for label, score in best),
+            best[0][0] if best else "-",
+            ", ".join(f"{label} {score:.2f}" for label, score in best) or "-",
             _cell(row.modalities["video"], "video"),
             _cell(row.modalities["audio"], "audio"),
             _cell(row.modalities["text"], "text"),
@@ -50,6 +49,13 @@ class Line:
             self.heard,
             self.said,
         )
+
+
+def best_labels(row: Classification) -> list[tuple[str, float]]:
+    """The labels, three at most, that are worth showing of a row; none where "none of these" is likelier."""
+    if not row.labels or row.other > row.labels[0][1]:
+        return []
+    return [(label, score) for label, score in row.labels[:3] if score >= 0.1 and score >= row.labels[0][1] / 4]
 
 
 def table_of(lines: Sequence[Line]) -> Table:

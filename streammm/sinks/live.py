@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -45,6 +47,17 @@ class LiveLines:
             return
         self._latencies.append(row.latency_seconds)
         self.console.print(f"{where}  {found_in(row)}", highlight=False, markup=False, soft_wrap=True)
+
+    def show_event(self, told: Mapping[str, Any]) -> None:
+        """Takes what became of an event of a live source; a line where it begins and where it ends."""
+        start, end = (datetime.fromisoformat(told["live"][name]).astimezone() for name in ("start", "end"))
+        where = f"{start:%H:%M:%S}  {told['source']}" if len(self._states) > 1 else f"{start:%H:%M:%S}"
+        if told["state"] == "open":
+            self._print("event", f"{where}  {told['label']} began, {told['score']:.2f}")
+        elif told["state"] == "close":
+            length = told["end_seconds"] - told["start_seconds"]
+            best = f"{told['peak_score']:.2f} at most"
+            self._print("event", f"{where}  {told['label']} ended at {end:%H:%M:%S}, after {length:.1f} s, {best}")
 
     def summary(self) -> str:
         """What is to be said of all live sources at the end, to follow the run's own line."""

@@ -50,7 +50,11 @@ def _sources(snapshot: Mapping[str, Any]) -> str:
 def _made(snapshot: Mapping[str, Any]) -> str:
     text = f"{snapshot['num_rows']} segments, {snapshot['media_seconds_per_second']:.1f} media seconds a second"
     behind = max(snapshot["sinks_behind"].values(), default=0)
-    return text + (f", sinks {behind} behind" if behind > 1000 else "")
+    text += f", sinks {behind} behind" if behind > 1000 else ""
+    for name, state in snapshot["outlets"].items():
+        if state["error"]:
+            text += f", {name} {state['behind']} behind: {state['error']}"
+    return text
 
 
 def _stages(snapshot: Mapping[str, Any]) -> str:

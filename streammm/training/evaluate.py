@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from streammm.events import Event, EventTracker
 from streammm.fusion.trained import ModelCard, Task
 from streammm.training.annotations import Annotation
 from streammm.training.calibrate import sigmoid, softmax
@@ -25,6 +24,7 @@ from streammm.training.metrics.segments import (
     top1,
 )
 from streammm.training.predict import FusionNet, Predictions, predict
+from streammm.training.tune_events import Scored, told_events, usual_settings
 from streammm.types import MODALITIES, Modality
 
 _NUM_DRAWS = 500
@@ -119,30 +119,17 @@ def _event_figures(
     annotations: Mapping[str, Sequence[Annotation]],
     card: ModelCard,
 ) -> dict[str, Interval]:
-    """Figures of events, where the truth has times: hysteresis from each label's threshold down to half of it."""
-    labels = [label for label in card.labels if label != card.background]
-    columns = [card.labels.index(label) for label in labels]
-    on = _thresholds(card)[columns]
-    probabilities = probabilities_of(found.logits.numpy(), card)[:, columns]
-    starts, ends, sources = found.start_seconds.numpy(), found.end_seconds.numpy(), found.source.numpy()
+    """Figures of events, where the truth has times."""
+    labels = event_labels(card)
+    settings = settings_of(card, labels)
     counts, latencies, alarms, hours = [], [], [], []
-    for n, example in enumerate(examples):
-        source = example.features.source
-        truth = [a for a in annotations[source] if a.start_seconds is not None and a.label in labels]
-        if not truth and not any(a.start_seconds is not None for a in annotations[source]):
-            continue
-        rows = np.flatnonzero(sources == n)
-        tracker = EventTracker(source, labels, on=on, off=on / 2)
-        told: list[Event] = []
-        for row in rows:
-            told += tracker.push(float(starts[row]), float(ends[row]), probabilities[row])
-        told += tracker.flush()
-        closed = [event for event in told if event.state == "close"]
-        collar = float(np.median(ends[rows] - starts[rows]))
-        counts.append(event_counts(truth, closed, labels, collar))
-        latencies.append(latencies_seconds(truth, closed))
-        alarms.append(num_false_alarms(truth, closed))
-        hours.append(example.features.media_seconds / 3600)
+    for source in scored_sources(found, examples, annotations, card):
+        closed = [event for event in told_events(source, labels, settings) if event.state == "close"]
+        collar = float(np.median(source.windows[:, 1] - source.windows[:, 0]))
+        counts.append(event_counts(source.truth, closed, labels, collar))
+        latencies.append(latencies_seconds(source.truth, closed))
+        alarms.append(num_false_alarms(source.truth, closed))
+        hours.append(source.media_seconds / 3600)
     if not counts:
         return {}
     groups = np.arange(len(counts))
@@ -156,6 +143,41 @@ def _event_figures(
         "false alarms an hour": lambda rows: float(all_alarms[rows].sum() / max(1e-9, all_hours[rows].sum())),
     }
     return {name: bootstrap(figure, groups, num_draws=_NUM_DRAWS) for name, figure in figures.items()}
+
+
+def event_labels(card: ModelCard) -> list[str]:
+    """The labels of which there are events."""
+    return [label for label in card.labels if label != card.background]
+
+
+def settings_of(card: ModelCard, labels: Sequence[str]) -> npt.NDArray[np.float64]:
+    """What makes an event of each label, as `tune_events` takes it."""
+    found = usual_settings([card.thresholds.get(label, 0.5) for label in labels])
+    for k, label in enumerate(labels):
+        if (events := card.events.get(label)) is not None:
+            found[k] = events.open_score, events.close_score, events.min_seconds, events.merge_seconds
+    return found
+
+
+def scored_sources(
+    found: Predictions,
+    examples: Sequence[Example],
+    annotations: Mapping[str, Sequence[Annotation]],
+    card: ModelCard,
+) -> list[Scored]:
+    """The sources whose truth has times, each with what a model says of all of its segments."""
+    labels = event_labels(card)
+    columns = [card.labels.index(label) for label in labels]
+    probabilities = probabilities_of(found.logits.numpy(), card)[:, columns]
+    windows, sources = torch.stack([found.start_seconds, found.end_seconds], 1).numpy(), found.source.numpy()
+    scored = []
+    for n, example in enumerate(examples):
+        of_source = annotations[example.features.source]
+        rows = np.flatnonzero(sources == n)
+        if len(rows) and any(a.start_seconds is not None for a in of_source):
+            truth = [a for a in of_source if a.start_seconds is not None and a.label in labels]
+            scored.append(Scored(truth, windows[rows], probabilities[rows], example.features.media_seconds))
+    return scored
 
 
 def _latency(latencies: Sequence[npt.NDArray[np.float64]], rows: npt.NDArray[np.intp]) -> Latency:

@@ -13,18 +13,26 @@ import yaml
 
 from streammm.config import MODEL_SETTINGS_FILE, Config, TrainingConfig
 from streammm.errors import ConfigError
-from streammm.fusion.trained import ModelCard, Task, save_model
+from streammm.fusion.trained import EventCard, ModelCard, Task, save_model
 from streammm.training.annotations import Annotation, Annotations
 from streammm.training.calibrate import fit_temperature, fit_thresholds
 from streammm.training.dataset import Example
-from streammm.training.evaluate import evaluate, probabilities_of, score
+from streammm.training.evaluate import (
+    evaluate,
+    event_labels,
+    probabilities_of,
+    score,
+    scored_sources,
+    settings_of,
+)
 from streammm.training.features import Features
 from streammm.training.fit import FitOptions, Fitted, fit
-from streammm.training.predict import predict
+from streammm.training.predict import FusionNet, predict
 from streammm.training.segment_labels import segment_labels
 from streammm.training.split import Split, split_sources
 from streammm.training.state import Epoch
 from streammm.training.towers import make_towers
+from streammm.training.tune_events import OPEN, tune_events
 from streammm.training.write import model_card_text, write_curve
 from streammm.types import MODALITIES, Modality
 
@@ -153,6 +161,7 @@ def train_model(
     except ValueError as error:
         raise ConfigError(str(error)) from error
     card = _calibrated(card, fitted, validation, dims)
+    card = _with_events(card, fitted.net, validation, by_source, dims)
     judged = test or validation
     report = evaluate(fitted.net, judged, by_source, card, dims)
     report["judged_on"] = "test" if test else "validation"
@@ -187,6 +196,28 @@ def _calibrated(
     return card.model_copy(
         update={"thresholds": {label: float(t) for label, t in zip(card.labels, thresholds, strict=True)}}
     )
+
+
+def _with_events(
+    card: ModelCard,
+    net: FusionNet,
+    validation: Sequence[Example],
+    annotations: Mapping[str, Sequence[Annotation]],
+    dims: Mapping[Modality, int],
+) -> ModelCard:
+    """The card with what makes an event of each label, where validation has labels with times."""
+    found = predict(net, validation, dims, card.task, everything=True)
+    sources = scored_sources(found, validation, annotations, card)
+    if not sources:
+        return card
+    labels = event_labels(card)
+    settings = np.floor(tune_events(sources, labels, settings_of(card, labels)[:, OPEN]) * 1e6) / 1e6
+    names = ("open_score", "close_score", "min_seconds", "merge_seconds")
+    events = {
+        label: EventCard(**dict(zip(names, row, strict=True)))
+        for label, row in zip(labels, settings.tolist(), strict=True)
+    }
+    return card.model_copy(update={"events": events})
 
 
 def _missing_notes(split: Split, *parts: Sequence[Example]) -> list[str]:

@@ -50,7 +50,8 @@ def model_card_text(name: str, card: ModelCard, report: Mapping[str, Any]) -> st
         *(f"| {case} | {value:.3f} |" for case, value in report["by_modality"].items()),
         "",
         f"Calibration: logits are divided by {card.temperature:.3f}, found on validation. Thresholds by label are in "
-        "`model.json`.",
+        "`model.json`"
+        + (", with what makes an event of each, tuned for event F1 on validation." if card.events else "."),
         "",
         "## What it is for",
         "",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from streammm.build import make_events
 from streammm.config import load
 from streammm.errors import ConfigError
 from streammm.fusion.trained import load_model
@@ -51,6 +52,15 @@ def test_a_model_directory_holds_what_it_takes_to_use_and_to_judge_it(tmp_path: 
     saved = load_model(tmp_path / "m")
     assert (saved.card, saved.labels) == (found.card, ("a", "b"))
     assert all(map(torch.equal, saved.network.state_dict().values(), found.fitted.net.network.state_dict().values()))
+    tuned = saved.card.events
+    settings = make_events(load(model=str(tmp_path / "m")), None)
+    assert settings is not None
+    assert (settings.labels, settings.open_scores) == (("a", "b"), (tuned["a"].open_score, tuned["b"].open_score))
+    assert settings.merge_seconds == (tuned["a"].merge_seconds, tuned["b"].merge_seconds)
+    others = make_events(load(model=str(tmp_path / "m"), events={"labels": {"b": {"open_score": 0.9}}}), None)
+    assert others is not None
+    assert others.open_scores == (tuned["a"].open_score, 0.9)
+    assert found.report["figures"]["event F1, micro"]["value"] == 1.0
     text = (tmp_path / "m" / "README.md").read_text()
     for words in ("9 sources", "| accuracy | 1.000", "drawn at random", "`c` means none"):
         assert words in text or words == "9 sources"

@@ -27,6 +27,9 @@ def load(busy_seconds: float, num_segments: int) -> ShardLoad:
     )
 
 
+OUTLET = {"behind": 9, "delivered": 8, "refused": 2, "last_refusal": "large", "failures": 3, "error": "refused"}
+
+
 def progress(seconds: float) -> Progress:
     """Ten media seconds a second, from ten sources a second; decoders at work for 90 % of the time."""
     return Progress(
@@ -39,6 +42,7 @@ def progress(seconds: float) -> Progress:
         quarantined={"missing": 1},
         lag_seconds={"rtsp://a": 0.25},
         sinks_behind={"files": 7},
+        outlets={"kafka://a/t": OUTLET},
         load=load(1.8 * seconds, round(5 * seconds)),
     )
 
@@ -55,7 +59,14 @@ def test_rates_are_those_of_the_last_half_minute() -> None:
     assert found["seconds_left"] == pytest.approx((100 - 41) / 1.0)
     assert json.loads(json.dumps(found)) == found
     line = as_line(found)
-    for words in ("41/100 sources", "1 quarantined", "0:00:59 left", "10.0 media seconds", "limited by decode"):
+    for words in (
+        "kafka://a/t 9 behind: refused",
+        "41/100 sources",
+        "1 quarantined",
+        "0:00:59 left",
+        "10.0 media seconds",
+        "limited by decode",
+    ):
         assert words in line
 
 
@@ -93,6 +104,9 @@ def test_metrics_say_what_the_snapshot_says() -> None:
     assert float(values['streammm_sources_quarantined_total{reason="missing"}']) == 1
     assert float(values['streammm_stage_busy_seconds_total{stage="decode"}']) == pytest.approx(18.0)
     assert float(values['streammm_live_lag_seconds{source="rtsp://a"}']) == 0.25
+    found = {name: values[f'streammm_sink_{name}{{sink="kafka://a/t"}}'] for name in ("behind", "down", "refused")}
+    assert {name: float(value) for name, value in found.items()} == {"behind": 9, "down": 1, "refused": 2}
+    assert float(values['streammm_sink_delivered_total{sink="kafka://a/t"}']) == 8
     buckets = [float(values[f'streammm_batch_size_bucket{{le="{top}",stage="video"}}']) for top in (1, 8, 16, "+Inf")]
     assert buckets == [2, 2, 52, 52]
 

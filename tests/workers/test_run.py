@@ -31,6 +31,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.all: list[Classification] = []
+        self.events: list[dict[str, Any]] = []
         self.reports: dict[str, SourceReport] = {}
         self.failures: dict[str, SourceError] = {}
         self.left_out: list[dict[str, Any]] = []
@@ -38,6 +39,7 @@ class Recorder:
 
     def entries(self, entries: Sequence[Entry]) -> None:
         self.all.extend(row_from_json(json.loads(e.text)) for e in entries if e.kind == "row")
+        self.events.extend(json.loads(e.text) for e in entries if e.kind == "event")
         self.left_out.extend(json.loads(e.text) for e in entries if e.kind == "quarantine" and e.segment is not None)
 
     def finished(self, report: SourceReport) -> None:
@@ -80,9 +82,19 @@ def assert_same(one: dict[tuple[str, int], Classification], other: dict[tuple[st
             assert x.weight == pytest.approx(y.weight, abs=1e-5)
 
 
+def assert_same_events(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> None:
+    """The same of each source in the same order, the scores within 1e-5."""
+    scores = ("score", "peak_score", "mean_score")
+    for source in {e["source"] for e in (*one, *other)}:
+        mine, theirs = ([e for e in found if e["source"] == source] for found in (one, other))
+        for a, b in zip(mine, theirs, strict=True):
+            assert {k: v for k, v in a.items() if k not in scores} == {k: v for k, v in b.items() if k not in scores}
+            assert [a[k] for k in scores] == pytest.approx([b[k] for k in scores], abs=1e-5)
+
+
 @pytest.fixture
 def config() -> Config:
-    return load(labels=LABELS)
+    return load(labels=LABELS, events={"open_score": 0.1})
 
 
 @pytest.fixture
@@ -172,6 +184,12 @@ def test_classify_yields_the_rows_of_a_run(sources: list[Path], config: Config) 
     assert_same(rows, whole)
 
 
+def test_find_events_yields_the_events_of_a_run(sources: list[Path], config: Config) -> None:
+    whole = run(sources[:1], config).events
+    assert {e["state"] for e in whole} == {"open", "update", "close"}
+    assert_same_events(list(streammm.find_events(sources[0], config=config)), whole)
+
+
 def test_rows_do_not_depend_on_how_the_work_is_cut(clip: MakeClip, sources: list[Path], config: Config) -> None:
     clip("whole.ts", 8.0, rate=25, size=(320, 240), audio="mp2")
     damaged = sources[0].with_name("damaged.ts")
@@ -204,6 +222,8 @@ def test_ray_gives_the_rows_of_one_process(sources: list[Path], shared_media: Pa
     clips = [folder / name for name in ("bbb_5s_51.mp4", "rabbit320.webm", "shuttle_noaudio.webm", "hls_seg0.ts")]
     here, there = run([*sources, *clips], config), run([*sources, *clips], config, ray="local")
     assert_same(there.by_segment(), here.by_segment())
+    assert len({e["id"] for e in here.events}) > 5
+    assert_same_events(there.events, here.events)
     assert {s: e.reason for s, e in there.failures.items()} == {str(sources[1]): "not-media"}
 
 

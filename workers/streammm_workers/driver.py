@@ -17,7 +17,9 @@ from streammm.config import Config
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.journal import DONE, QUARANTINED, SKIPPED, TODO, Entry
 from streammm.media.address import may_go_on, public_name
+from streammm.sinks.base import Outlet
 from streammm.types import SourceReport
+from streammm_workers.delivery import Delivery, finish_all
 from streammm_workers.handle import DirectHandle, Handle, WorkerDiedError
 from streammm_workers.metrics import Progress, Rates, ShardLoad, total
 
@@ -39,7 +41,7 @@ class Observer(Protocol):
     """Who a run is told to: a terminal, a program."""
 
     def entries(self, entries: Sequence[Entry]) -> None:
-        """Rows and what was given up, as they are committed; in order within each source."""
+        """Rows, events and what was given up, as they are committed; in order within each source."""
 
     def finished(self, report: SourceReport) -> None:
         """A source has ended, all its rows were told before."""
@@ -62,6 +64,7 @@ class Plan:
         sources: what to do, each a source or a `Skipped` one; read as far as there is room.
         begin: called once the set-up is known to work, before anything is changed.
         sinks: stages with the methods of `sinks.base.Sink`, by name.
+        outlets: where what is committed is delivered as well.
         stop: set to let the run come to a stop.
     """
 
@@ -69,6 +72,7 @@ class Plan:
     begin: Callable[[], object]
     sinks: dict[str, Handle]
     stop: asyncio.Event
+    outlets: Sequence[Outlet] = ()
 
 
 class Driver:
@@ -80,6 +84,7 @@ class Driver:
         self._journal = journal
         self._observer = observer
         self._sinks = {**plan.sinks, "observer": DirectHandle(_Told(self))}
+        self._outlets = [Delivery(outlet, journal) for outlet in plan.outlets]
         self._positions: dict[str, int] = {}
         self._written: dict[str, tuple[int, Any]] = {}
         self._deliveries: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in self._sinks}
@@ -119,6 +124,8 @@ class Driver:
                 beside.append(group.create_task(self._stop_when_asked()))
                 beside.append(group.create_task(self._keep_looking()))
                 group.create_task(self._keep_delivering())
+                for delivery in self._outlets:
+                    group.create_task(delivery.keep_delivering(self._is_over))
                 group.create_task(self._list())
                 for shard, slots in shards:
                     self._give_slots(shard, slots)
@@ -157,6 +164,8 @@ class Driver:
         for name, sink in self._sinks.items():
             position, mark = await self._journal.call("sink", name)
             self._positions[name] = await sink.call("start", position, mark)
+        for delivery in self._outlets:
+            await delivery.find_place()
 
     def _give_slots(self, shard: Handle, slots: int) -> None:
         """Lets a shard work on so many files at once, if it is not at more already."""
@@ -373,7 +382,24 @@ class Driver:
             await self._deliver(name)
             await sink.call("close")
         await self._read([])
+        self.progress.undelivered = await self._finish_outlets()
         await self._tell_progress(Rates())
+
+    async def _finish_outlets(self) -> dict[str, int]:
+        """Delivers the rest, and tells meanwhile what is waited for."""
+        if not self._outlets:
+            return {}
+        looking = asyncio.create_task(self._keep_telling())
+        try:
+            return await finish_all(self._outlets, self._config.output.deliver_seconds)
+        finally:
+            looking.cancel()
+
+    async def _keep_telling(self) -> None:
+        rates = Rates()
+        while True:
+            await self._tell_progress(rates)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     # how it goes
 
@@ -408,6 +434,7 @@ class Driver:
         self.progress.working_seconds = time.monotonic() - self._ready
         last = max(self._positions.values(), default=0)
         self.progress.sinks_behind = {n: last - at for n, at in self._positions.items() if n != "observer"}
+        self.progress.outlets = {delivery.name: delivery.state(last) for delivery in self._outlets}
         snapshot = rates.snapshot(self.progress)
         await self._journal.call("put_meta", "progress", snapshot)
         self._observer.progress(snapshot)
@@ -447,6 +474,8 @@ class _Told:
                         driver._live.add(entry.source)
                         driver._make_room()
                 driver._deaths.pop(entry.source, None)
+            elif entry.kind == "event" and (told := json.loads(entry.text))["state"] == "open":
+                progress.events[told["label"]] = progress.events.get(told["label"], 0) + 1
         driver._observer.entries(entries)
 
     def close(self) -> None:

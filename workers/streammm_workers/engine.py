@@ -16,7 +16,7 @@ from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.journal import Journal
 from streammm.media.address import is_file
-from streammm.sinks.base import Sink
+from streammm.sinks.base import Outlet, Sink
 from streammm_workers.driver import Driver, Observer, Plan
 from streammm_workers.handle import DirectHandle, Handle, ThreadHandle
 from streammm_workers.shard import Shard
@@ -33,11 +33,13 @@ class Place:
         journal: arguments of `Journal`; by default it is in memory.
         sinks: who is given what is committed.
         begin: called once the set-up is known to work, before anything is written.
+        outlets: where it is delivered as well.
     """
 
     journal: tuple[str, ...] = ()
     sinks: Sequence[Sink] = ()
     begin: Callable[[], object] = field(default=lambda: None)
+    outlets: Sequence[Outlet] = ()
 
 
 def run(
@@ -81,7 +83,7 @@ def run(
             sinks: dict[str, Handle] = {
                 sink.name: ThreadHandle("sink", lambda made: made, sink) for sink in place.sinks
             }
-            plan = Plan(chain(first, iterator), place.begin, sinks, stop)
+            plan = Plan(chain(first, iterator), place.begin, sinks, stop, place.outlets)
             files = sum(not isinstance(s, str) or is_file(s) for s in first)
             if ray_address is None:
                 await _run_here(config, plan, place, observer, files)

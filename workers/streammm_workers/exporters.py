@@ -41,6 +41,10 @@ _STAGE_GAUGES = {
     "stage_workers": ("num_workers", "Workers of a stage"),
     "stage_load": ("load", "Share of the last half minute in which a stage was at work"),
 }
+_SINK_COUNTERS = {
+    "sink_delivered": ("delivered", "Entries that a sink has taken"),
+    "sink_failures": ("failures", "Times that a sink could not be reached"),
+}
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -50,10 +54,17 @@ def families(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
         yield CounterMetricFamily(f"streammm_{name}", text, value=snapshot[key])
     for name, (key, text) in _GAUGES.items():
         yield GaugeMetricFamily(f"streammm_{name}", text, value=snapshot[key])
+    yield _labelled(CounterMetricFamily, "events", "Events that opened", "label", snapshot["events"])
     yield _labelled(CounterMetricFamily, "sources_quarantined", "Sources given up", "reason", snapshot["quarantined"])
-    yield _labelled(
-        GaugeMetricFamily, "sink_behind", "Entries a sink has yet to take", "sink", snapshot["sinks_behind"]
-    )
+    outlets = snapshot["outlets"]
+    behind = snapshot["sinks_behind"] | {sink: found["behind"] for sink, found in outlets.items()}
+    yield _labelled(GaugeMetricFamily, "sink_behind", "Entries a sink has yet to take", "sink", behind)
+    for name, (key, text) in _SINK_COUNTERS.items():
+        yield _labelled(CounterMetricFamily, name, text, "sink", {sink: found[key] for sink, found in outlets.items()})
+    refused = {sink: float(found["refused"]) for sink, found in outlets.items()}
+    yield _labelled(GaugeMetricFamily, "sink_refused", "Entries set aside, which a sink will not take", "sink", refused)
+    down = {sink: float(bool(found["error"])) for sink, found in outlets.items()}
+    yield _labelled(GaugeMetricFamily, "sink_down", "1 while a sink cannot be reached", "sink", down)
     lag = snapshot["lag_seconds"]
     yield _labelled(GaugeMetricFamily, "live_lag_seconds", "Lag of a live source's decoder", "source", lag)
     stages = snapshot["stages"]

@@ -31,7 +31,7 @@ def extract(
     if not todo:
         return True
     config = load(
-        **config.model_dump(exclude={"labels", "model", "output"}),
+        **config.model_dump(exclude={"labels", "model", "output", "sinks"}),
         labels=(),
         output={"embeddings": True},
     )

@@ -86,7 +86,9 @@ def total(shards: Iterable[ShardLoad]) -> ShardLoad:
 class Progress:
     """How a run stands; counts are of this run of the program, except where they say otherwise.
 
-    ``working_seconds`` is how long ago the first shard was ready.
+    ``events`` are those that opened, by label. ``working_seconds`` is how long ago the first shard was ready.
+    ``outlets`` is by name what `Delivery.state` says, and ``undelivered`` how many entries were left when the run
+    ended.
     """
 
     num_listed: int = 0
@@ -101,8 +103,11 @@ class Progress:
     media_seconds: float = 0.0
     working_seconds: float = 0.0
     quarantined: dict[str, int] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
     lag_seconds: dict[str, float] = field(default_factory=dict)
     sinks_behind: dict[str, int] = field(default_factory=dict)
+    outlets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    undelivered: dict[str, int] = field(default_factory=dict)
     load: ShardLoad = field(default_factory=lambda: ShardLoad({}, 0))
 
     @property

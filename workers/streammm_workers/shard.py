@@ -12,15 +12,25 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import psutil
+import torch
 from safetensors import torch as safetensors
 
-from streammm.build import decode_options, loaded_encoders, make_classifier, reads_labels, used_modalities
+from streammm.build import (
+    decode_options,
+    loaded_encoders,
+    make_classifier,
+    make_events,
+    reads_labels,
+    used_modalities,
+)
 from streammm.classifier import Classifier, Rows
 from streammm.config import Config
 from streammm.encoders.isolation import with_failures
 from streammm.errors import SourceError
+from streammm.event_rows import EventRow, EventRows, EventSettings
 from streammm.journal import Commit, Cursor, Entry, Lease, quarantine_entry
 from streammm.kept import embeddings_entry
 from streammm.media.address import is_file, public_name
@@ -36,6 +46,9 @@ from streammm_workers.sizes import BatchSize, Measured, Sizing
 
 _HELD_BACK_SECONDS = 0.05
 """How often is asked whether the sinks have caught up."""
+
+_OF_EVENTS = "events."
+"""What is remembered of events is stored with the state of fusion, under names that begin so."""
 
 
 @dataclass(slots=True)
@@ -67,7 +80,7 @@ class Shard:
         self._encoders: dict[Modality, Handle] = {
             m: spawn(f"encode-{m}", EncodeWorker, config, m) for m in loaded_encoders(config)
         }
-        self._classifier: asyncio.Task[Classifier] | None = None
+        self._classifier: asyncio.Task[tuple[Classifier, EventSettings | None]] | None = None
         self._batchers: dict[Modality, Batcher] = {
             m: Batcher(self._encoders[m], BatchSize(self._batch_segments(m)), config.engine.hang_seconds)
             for m in used_modalities(config)
@@ -181,9 +194,8 @@ class Shard:
             reading.widen(sizes.chunks_in_flight - before.chunks_in_flight)
 
     async def _fuse_and_commit(self, reading: Reading) -> SourceReport | None:
-        classifier = await self._make_classifier()
         cursor = reading.start
-        rows = classifier.begin(None if cursor.state is None else safetensors.load(cursor.state))
+        rows, events = await self._begin(reading)
         health = _Health()
         beside: dict[int, list[Entry]] = {}
         while True:
@@ -196,7 +208,11 @@ class Shard:
             is_done = chunk.is_last and not self._is_draining
             made = await self._rows(rows, item, health, beside)
             made += rows.flush() if is_done else []
-            entries = [entry for row in made for entry in (_row_entry(row), *beside.pop(row.segment, ()))]
+            entries = [
+                entry
+                for row in made
+                for entry in (_row_entry(row), *_event_entries(events, row), *beside.pop(row.segment, ()))
+            ]
             if is_done and health.failed - health.worked:
                 which = " and ".join(sorted(health.failed - health.worked))
                 failure = SourceError(
@@ -204,14 +220,16 @@ class Shard:
                 )
             else:
                 failure = None
+                entries += _event_entries(events) if is_done else []
             if made or is_done:
                 cursor = Cursor(
                     made[-1].segment + 1 if made else cursor.next_segment,
-                    safetensors.save(rows.state),
+                    _saved(rows, events),
                     made[-1].end_seconds if made else cursor.media_seconds,
                     reading.start.num_errors + chunk.num_errors + health.num_failures,
                     chunk.last_error or health.last_failure or reading.start.last_error,
                     reading.start.num_restarts + reading.num_restarts + chunk.num_restarts,
+                    events.num_opened if events else 0,
                 )
                 may_go_on = await self._committer.commit(
                     Commit(reading.name, reading.epoch, entries, cursor, is_done and failure is None)
@@ -254,16 +272,27 @@ class Shard:
                 beside.setdefault(segment.index, []).append(embeddings_entry(segment, embeddings, position))
         return rows.push(segments, embeddings)
 
-    async def _make_classifier(self) -> Classifier:
+    async def _begin(self, reading: Reading) -> tuple[Rows, EventRows | None]:
+        """What makes the rows and the events of a source, from where it was left."""
+        classifier, settings = await self._make_classifier()
+        state = None if reading.start.state is None else safetensors.load(reading.start.state)
+        of_events = {
+            k.removeprefix(_OF_EVENTS): v.numpy() for k, v in (state or {}).items() if k.startswith(_OF_EVENTS)
+        }
+        of_rows = None if state is None else {k: v for k, v in state.items() if not k.startswith(_OF_EVENTS)}
+        events = None if settings is None else EventRows(reading.name, settings, of_events)
+        return classifier.begin(of_rows), events
+
+    async def _make_classifier(self) -> tuple[Classifier, EventSettings | None]:
         if self._classifier is None:
             self._classifier = asyncio.create_task(self._load_classifier())
         return await asyncio.shield(self._classifier)
 
-    async def _load_classifier(self) -> Classifier:
+    async def _load_classifier(self) -> tuple[Classifier, EventSettings | None]:
         vocabulary = None
         if reads_labels(self._config):
             vocabulary = await self._encoders["text"].call("vocabulary")
-        return make_classifier(self._config, vocabulary)
+        return make_classifier(self._config, vocabulary), make_events(self._config, vocabulary)
 
 
 def _idle_seconds() -> float:
@@ -273,5 +302,23 @@ def _idle_seconds() -> float:
 
 
 def _row_entry(row: Classification) -> Entry:
-    text = json.dumps(row.to_json(), ensure_ascii=False)
-    return Entry(row.source, row.segment, "row", text.encode(errors="backslashreplace").decode())
+    return Entry(row.source, row.segment, "row", _line(row.to_json()))
+
+
+def _event_entries(events: EventRows | None, row: Classification | None = None) -> list[Entry]:
+    """What becomes of events with a row, or with the end of the source."""
+    if events is None:
+        return []
+    told: list[EventRow] = events.flush() if row is None else events.push(row)
+    return [Entry(e.fields["source"], e.segment, "event", _line(e.fields), item=e.item) for e in told]
+
+
+def _line(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=False).encode(errors="backslashreplace").decode()
+
+
+def _saved(rows: Rows, events: EventRows | None) -> bytes:
+    """The state of a source: of its fusion and of its events."""
+    of_events = {} if events is None else events.state
+    tensors = {_OF_EVENTS + name: torch.from_numpy(value) for name, value in of_events.items()}
+    return safetensors.save({**rows.state, **tensors})

@@ -25,7 +25,7 @@ class Span:
 
 
 def event(label: str, start: float, end: float, opened: float) -> Event:
-    return Event("a", label, start, end, 1.0, 1.0, 1, opened, "close")
+    return Event("a", label, start, end, start, 1.0, 1.0, 1.0, 1, opened, "close")
 
 
 def test_counts_by_hand() -> None:
