@@ -7,7 +7,7 @@ SOURCE ?= $(DEMO_CLIP)
 
 SERVERS := ffmpeg nginx-light libnginx-mod-rtmp python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
-	gstreamer1.0-libav srt-tools mosquitto openssl postgresql prometheus g++ espeak-ng
+	gstreamer1.0-libav srt-tools mosquitto openssl postgresql prometheus g++ espeak-ng chromium
 
 .PHONY: demo test check lint types imports servers clean
 

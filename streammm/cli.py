@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from streammm import cli_training
+from streammm import cli_report, cli_training
 from streammm.config import explained, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.media.address import public_name
@@ -353,6 +353,9 @@ def status(
         _out.print(sizes, highlight=False, markup=False, soft_wrap=True)
     if found["is_running"] and found["progress"]:
         _out.print(as_line(found["progress"]), highlight=False, markup=False, soft_wrap=True)
+
+
+app.command()(cli_report.report)
 
 
 @app.command()

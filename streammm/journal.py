@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
@@ -129,6 +129,16 @@ class Cursor:
 
 
 _CURSOR = tuple(each.name for each in fields(Cursor))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How a source stands: its status, why it was given up or left out, and what was counted of it so far."""
+
+    name: str
+    status: str
+    reason: str
+    counted: SourceReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -520,6 +530,37 @@ class Journal:
         query = select(_sources.c.name, _sources.c.media_seconds).where(_sources.c.status == DONE).limit(limit)
         with self._begin() as connection:
             return _pairs(connection, query)
+
+    def read_source(self, name: str, kind: str, after: int = -1, limit: int = 1000) -> list[Entry]:
+        """Entries of one kind of one source after a segment, in the order of segments."""
+        of_source = select(_sources.c.id).where(_sources.c.name == name).scalar_subquery()
+        query = (
+            select(_entries.c.segment, _entries.c.kind, _entries.c.text, _entries.c.position)
+            .where(_entries.c.source == of_source, _entries.c.segment > after, _entries.c.kind == kind)
+            .order_by(_entries.c.segment)
+            .limit(limit)
+        )
+        with self._begin() as connection:
+            return [Entry(name, *row) for row in connection.execute(query)]
+
+    def sources(self, statuses: Sequence[str], page: int = 1000) -> Iterator[SourceState]:
+        """The sources of some statuses, in the order in which they were registered; read so many at a time."""
+        columns = ("name", "status", "reason", "next_segment", "media_seconds", "num_errors", "last_error")
+        query = (
+            select(_sources.c.id, *(_sources.c[name] for name in columns), _sources.c.num_restarts)
+            .where(_sources.c.status.in_(statuses))
+            .order_by(_sources.c.id)
+            .limit(page)
+        )
+        last = 0
+        while True:
+            with self._begin() as connection:
+                found = connection.execute(query.where(_sources.c.id > last)).all()
+            for _, name, status, reason, *counted in found:
+                yield SourceState(name, status, reason, SourceReport(name, *counted))
+            if len(found) < page:
+                return
+            last = found[-1][0]
 
     def _begin(self) -> Any:
         return _Transaction(self._engine)

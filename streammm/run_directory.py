@@ -210,6 +210,16 @@ def done_in(path: Path) -> tuple[Config, dict[str, float]]:
         journal.close()
 
 
+def journal_of(path: Path) -> tuple[Config, Journal]:
+    """The configuration of the run in a directory, and its journal, which the caller closes.
+
+    Raises:
+        ConfigError: it holds no run.
+    """
+    config = load(_config_file(path))
+    return config, _journal_of(path, config)
+
+
 def _config_file(path: Path) -> Path:
     if not (file := path / "config.yaml").exists():
         raise ConfigError(f"{path} holds no run")

@@ -10,6 +10,7 @@ import pytest
 
 from streammm.errors import ConfigError, SourceError
 from streammm.journal import DONE, QUARANTINED, SKIPPED, TODO, Cursor, Entry, Journal, JournalError
+from streammm.types import SourceReport
 
 MakeJournal = Callable[..., Journal]
 
@@ -52,6 +53,35 @@ def test_entries_are_read_in_order_from_any_position(journal: MakeJournal) -> No
     assert [e.segment for e in j.read(found[0].position)] == [1, 2]
     assert [e.segment for e in j.read(0, limit=1)] == [0]
     assert j.read(found[-1].position) == []
+
+
+def test_a_source_is_read_by_itself_in_the_order_of_segments(journal: MakeJournal) -> None:
+    j = journal()
+    for name in ("a", "b"):
+        embeddings = Entry(name, 1, "embeddings", "{}")
+        j.commit(name, leased(j, name), [entry(1, name), embeddings, entry(0, name), entry(2, name)], Cursor(3))
+    assert [(e.source, e.segment) for e in j.read_source("b", "row")] == [("b", 0), ("b", 1), ("b", 2)]
+    assert [e.segment for e in j.read_source("b", "row", after=0, limit=1)] == [1]
+    assert [e.text for e in j.read_source("a", "embeddings")] == ["{}"]
+    assert j.read_source("c", "row") == []
+
+
+def test_sources_are_listed_with_what_was_counted(journal: MakeJournal) -> None:
+    j = journal()
+    for name in "abcde":
+        epoch = leased(j, name)
+        if name != "e":
+            j.commit(name, epoch, [entry(0, name)], Cursor(1, None, 2.0, 3, "a packet is damaged", 1), name != "d")
+    j.quarantine(SourceError("e", "missing", "no such file"))
+    found = list(j.sources((DONE, QUARANTINED), page=2))
+    assert [(s.name, s.status, s.reason) for s in found] == [
+        ("a", DONE, ""),
+        ("b", DONE, ""),
+        ("c", DONE, ""),
+        ("e", QUARANTINED, "missing"),
+    ]
+    assert found[0].counted == SourceReport("a", 1, 2.0, 3, "a packet is damaged", 1)
+    assert [s.name for s in j.sources((TODO,))] == ["d"]
 
 
 def test_only_the_last_lease_can_commit(journal: MakeJournal) -> None:

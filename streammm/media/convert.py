@@ -19,16 +19,19 @@ _LONGEST_SIDE = 4096
 class PictureConverter:
     """Scales pictures so that the shorter side is ``shorter_side`` and cuts ``crop`` x ``crop`` out of the middle.
 
+    With ``whole`` the longer side becomes ``crop``, and the picture is laid over a black square of that size.
+
     Rotation and pixel aspect are applied, so the result is upright and undistorted. Shrinking averages over areas,
     enlarging is bicubic. Untagged pictures of 720 lines or more are taken as BT.709, as their makers meant them. High
     dynamic range is mapped to that of ordinary screens, and what is transparent lies over black, as players show it.
     """
 
-    def __init__(self, shorter_side: int, crop: int) -> None:
+    def __init__(self, shorter_side: int, crop: int, whole: bool = False) -> None:
         if not 0 < crop <= shorter_side:
             raise ValueError(f"crop must be in (0, shorter_side={shorter_side}], got {crop}")
         self.shorter_side = shorter_side
         self.crop = crop
+        self.whole = whole
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, pixel_aspect: float = 1.0) -> npt.NDArray[np.uint8]:
@@ -56,8 +59,14 @@ class PictureConverter:
         plane = small.planes[0]
         channels = 4 if has_alpha else 3
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, : width * channels]
-        top, left = (height - self.crop) // 2, (width - self.crop) // 2
-        picture = rows.reshape(height, width, channels)[top : top + self.crop, left : left + self.crop]
+        top, left = (height - self.crop) // 2, (width - self.crop) // 2  # below zero: over the square's edge
+        picture = rows.reshape(height, width, channels)
+        if self.whole:
+            square = np.zeros((self.crop, self.crop, channels), np.uint8)
+            square[-top : height - top, -left : width - left] = picture
+            picture = square
+        else:
+            picture = picture[top : top + self.crop, left : left + self.crop]
         if has_alpha:
             picture = (picture[:, :, :3].astype(np.uint16) * picture[:, :, 3:] // 255).astype(np.uint8)
         if frame.color_trc in (PQ, HLG):
@@ -67,6 +76,9 @@ class PictureConverter:
 
     def _scaled_size(self, frame: av.VideoFrame, pixel_aspect: float) -> tuple[int, int]:
         shown_width = frame.width * pixel_aspect
+        if self.whole:
+            scale = self.crop / max(shown_width, frame.height)
+            return max(1, round(shown_width * scale)), max(1, round(frame.height * scale))
         scale = self.shorter_side / min(shown_width, frame.height)
         width = min(max(round(shown_width * scale), self.shorter_side), _LONGEST_SIDE)
         height = min(max(round(frame.height * scale), self.shorter_side), _LONGEST_SIDE)

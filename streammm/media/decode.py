@@ -168,7 +168,7 @@ class MediaDecoder:
             pixel_aspect = float(ratio) if ratio else 1.0
         if self.audio is not None:
             streams.add("audio")
-        convert = PictureConverter(options.shorter_side, options.crop)
+        convert = PictureConverter(options.shorter_side, options.crop, options.whole)
         self._shots: Shots | None = None
         if options.max_shot_seconds is not None:
             self._shots = Shots(ShotDetector(), options.max_shot_seconds, has_pictures=self.video is not None)

@@ -66,7 +66,8 @@ class Limits:
 class DecodeOptions:
     """How sources are decoded and cut.
 
-    ``shorter_side`` and ``crop`` are the pictures that the image encoder wants, in pixels; ``threads`` is how many
+    ``shorter_side`` and ``crop`` are the pictures that the image encoder wants, in pixels; with ``whole`` a picture is
+    not cut but fitted into ``crop`` x ``crop``, over black. ``threads`` is how many
     threads one source's video decoder may use; a picture of over ``max_pixels`` is an error. ``mode`` says which
     pictures are decoded: all that can matter, only those that others refer to, or only key pictures. ``hardware``
     names the device that decodes where it can, such as ``cuda``. With ``max_shot_seconds`` segments are shots. With
@@ -81,6 +82,7 @@ class DecodeOptions:
     hardware: str | None = None
     shorter_side: int = 256
     crop: int = 224
+    whole: bool = False
     threads: int = 1
     max_pixels: int = 100_000_000
     network: NetworkOptions = field(default_factory=NetworkOptions)

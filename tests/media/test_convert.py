@@ -67,6 +67,19 @@ def test_wide_pixels_are_shown_wide() -> None:
     assert abs(int(picture.any(0).sum()) - int(picture.any(1).sum())) <= 2
 
 
+@pytest.mark.parametrize(("size", "shape"), [((64, 128), (16, 32)), ((90, 30), (32, 11)), ((64, 64), (32, 32))])
+def test_a_whole_picture_lies_over_black(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    frame = av.VideoFrame.from_ndarray(flat((90, 90, 90), size), "rgb24")
+    picture = PictureConverter(32, 32, whole=True)(frame)
+    assert picture.shape == (32, 32, 3)
+    bright = (picture > 60).all(axis=2)
+    assert (bright.any(1).sum(), bright.any(0).sum()) == shape
+    top, left = np.argmax(bright.any(1)), np.argmax(bright.any(0))
+    assert abs(2 * top + shape[0] - 32) <= 1
+    assert abs(2 * left + shape[1] - 32) <= 1
+    assert picture[~bright].max(initial=0) == 0
+
+
 def test_what_is_transparent_is_black() -> None:
     rgba = np.dstack([flat((200, 100, 50)), np.full((64, 64), 128, np.uint8)])
     assert np.abs(CONVERT(av.VideoFrame.from_ndarray(rgba, "rgba"))[0, 0].astype(int) - (100, 50, 25)).max() <= 2
