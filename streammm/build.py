@@ -21,6 +21,7 @@ from streammm.types import MODALITIES, Modality
 if TYPE_CHECKING:  # torch takes seconds to import, and those who only decode do not need it
     from streammm.classifier import Classifier
     from streammm.encoders.base import Encoder, Picture
+    from streammm.encoders.net import NetEncoder
     from streammm.fusion.vocabulary import Vocabulary
 
 
@@ -94,14 +95,52 @@ def make_encoder(config: Config, modality: Modality) -> Encoder:
     Raises:
         ConfigError: there is no encoder of that name for that modality, or something that it needs is missing.
     """
+    encoder = _found(config, modality)
+    return _listening(config, encoder) if modality == "text" and config.speech.recogniser else encoder
+
+
+def tuned_encoders(config: Config) -> dict[Modality, NetEncoder]:
+    """The encoders that training is to train further.
+
+    Raises:
+        ConfigError: one of them cannot be trained, or is not used.
+    """
+    if not config.training.fine_tune:
+        return {}
+    from streammm.encoders.tuned import tunable
+
+    found: dict[Modality, NetEncoder] = {}
+    for modality in config.training.fine_tune:
+        name = getattr(config.encoders, modality)
+        if modality not in used_modalities(config):
+            raise ConfigError(f"training.fine_tune: {modality} has no weight in fusion.weights")
+        encoder = tunable(_found(config, modality))
+        if encoder is None:
+            raise ConfigError(f"training.fine_tune: {name} (encoders.{modality}) is no published net to train further")
+        found[modality] = encoder
+    return found
+
+
+def training_inputs(config: Config) -> Config:
+    """The configuration under which features for training are extracted: raw content for what is trained further.
+
+    Raises:
+        ConfigError: as `tuned_encoders`.
+    """
+    from streammm.encoders.content import content_name
+
+    content: dict[str, str] = {m: content_name(m, encoder.picture) for m, encoder in tuned_encoders(config).items()}
+    return config.model_copy(update={"encoders": config.encoders.model_copy(update=content)})
+
+
+def _found(config: Config, modality: Modality) -> Encoder:
     from streammm.encoders import find
 
     settings = config.runtime.model_dump()
     try:
-        encoder = find(getattr(config.encoders, modality), modality, runtime=settings.pop("backend"), **settings)
+        return find(getattr(config.encoders, modality), modality, runtime=settings.pop("backend"), **settings)
     except ConfigError as error:
         raise ConfigError(f"encoders.{modality}: {error}") from error
-    return _listening(config, encoder) if modality == "text" and config.speech.recogniser else encoder
 
 
 def _listening(config: Config, encoder: Any) -> Encoder:

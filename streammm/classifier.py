@@ -10,9 +10,8 @@ from typing import Protocol
 import torch
 
 from streammm.fusion.model import Fused
+from streammm.fusion.temporal import State
 from streammm.types import MODALITIES, Classification, Cue, Embeddings, Modality, ModalityResult, Segment
-
-State = dict[str, torch.Tensor]
 
 
 class Fusion(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +16,7 @@ from streammm.config import Config, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 
 if TYPE_CHECKING:
-    from streammm.training.annotations import Annotations
-    from streammm.training.features import FeatureCache, Features
+    from streammm.training.features import Features
     from streammm.training.state import Epoch
 
 _out = Console()
@@ -26,10 +25,17 @@ _err = Console(stderr=True)
 Labels = Annotated[
     Path,
     typer.Argument(
-        metavar="LABELS", help="CSV, TSV, ActivityNet, AVE, AudioSet, sed_eval, ELAN, VIA or Label Studio; or a folder."
+        metavar="LABELS",
+        help="CSV, TSV, ActivityNet, AVE, AudioSet, sed_eval, ELAN, VIA or Label Studio; or a folder of these, or one "
+        "with a folder of media for each label.",
     ),
 ]
-Media = Annotated[Path, typer.Option("--media", metavar="DIR", help="Folder below which the labelled files lie.")]
+Media = Annotated[
+    Path | None,
+    typer.Option(
+        "--media", metavar="DIR", help="Folder below which the labelled files lie; by default that of the labels."
+    ),
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as training.memory=gru.")
@@ -47,22 +53,22 @@ Columns = Annotated[
 
 def train(
     labels: Labels,
-    media: Media,
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Directory of the model that is made.")],
+    media: Media = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     columns: Columns = None,
     ray: Ray = None,
 ) -> None:
     """Train a model on your own labels; features are extracted once and kept."""
-    from streammm.build import used_modalities, weights_of
+    from streammm.build import training_inputs, tuned_encoders, used_modalities, weights_of
     from streammm.training.annotations import read_annotations
     from streammm.training.train import train_model
 
     config = load(config_file, settings or ())
-    annotations = read_annotations(labels, media, layers=columns or ())
+    annotations = read_annotations(labels, media or _folder_of(labels), layers=columns or ())
     _tell(annotations.notes)
-    features, digests = _features(annotations, config, ray)
+    features, digests = _features(list(annotations.by_source()), training_inputs(config), ray)
     weights = {m: weights_of(config, m) for m in used_modalities(config)}
 
     def show(epoch: Epoch) -> None:
@@ -72,9 +78,9 @@ def train(
             highlight=False,
         )
 
-    found = train_model(annotations, features, digests, config, weights, out, show)
+    found = train_model(annotations, features, digests, config, weights, out, show, tuned_encoders(config))
     _tell(note for note in found.notes if note not in annotations.notes)
-    _out.print(_table(found.report), highlight=False)
+    _show(found.report, 5)
     _out.print(
         f"\nthe model is in {out}; use it with: streammm run VIDEO... --model {out}", highlight=False, soft_wrap=True
     )
@@ -83,25 +89,29 @@ def train(
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Directory of a model that streammm train made.")],
     labels: Labels,
-    media: Media,
+    media: Media = None,
     columns: Columns = None,
     split: Annotated[
         str | None, typer.Option(help="Only sources of this part, such as test or a fold's number.")
     ] = None,
     ray: Ray = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for a page, figures and the confusion picture.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one line of JSON.")] = False,
 ) -> None:
     """Judge a model on labelled media that it was not trained on."""
     from streammm.fusion.trained import load_model
     from streammm.training.annotations import read_annotations
     from streammm.training.evaluate import evaluate as judge
+    from streammm.training.page import PAGE_FILE, write_evaluation
     from streammm.training.predict import FusionNet
     from streammm.training.train import examples_of
 
     config = load(model=str(model))
     trained = load_model(model)
     card = trained.card
-    annotations = read_annotations(labels, media, layers=columns or ())
+    annotations = read_annotations(labels, media or _folder_of(labels), layers=columns or ())
     _tell(annotations.notes)
     by_source = annotations.by_source()
     if split is not None:
@@ -110,51 +120,45 @@ def evaluate(
             raise ConfigError(f"{labels} has no part {split!r}")
     if unknown := sorted(set(annotations.labels) - set(card.labels)):
         _tell([f"{len(unknown)} labels are not the model's and judge nothing: {', '.join(unknown[:5])}"])
-    features, _ = _features(annotations, config, ray)
+    features, _ = _features(list(by_source), config, ray)
     examples = examples_of(list(by_source), by_source, features, card.labels, card.task)
     if not any(example.known.any() or example.weak is not None for example in examples):
         raise ConfigError("nothing in these sources has a label that the model knows")
     report = judge(FusionNet(trained.network, {}), examples, by_source, card, card.dims)
+    if out is not None:
+        write_evaluation(out, model.resolve().name, report)
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False))
         return
-    _out.print(_table(report), highlight=False)
-    _out.print("\nleast likely held for true:")
-    for worst in report["worst"][:10]:
-        where = f"{worst['source']} {worst['start_seconds']:.1f}-{worst['end_seconds']:.1f} s"
-        truth = ", ".join(worst["truth"]) or "nothing"
-        _out.print(f"  {where}: {truth}, taken for {worst['predicted']}", highlight=False, markup=False, soft_wrap=True)
+    _show(report, 10)
+    if out is not None:
+        _out.print(f"\nall of it is in {out / PAGE_FILE}", highlight=False, soft_wrap=True)
 
 
-def _features(annotations: Annotations, config: Config, ray: str | None) -> tuple[Any, Mapping[str, str]]:
+def _folder_of(labels: Path) -> Path:
+    return labels if labels.is_dir() else labels.parent
+
+
+def _features(
+    sources: Sequence[str], config: Config, ray: str | None
+) -> tuple[Callable[[str], Features | None], Mapping[str, str]]:
     """What gives the features of a source, and the digests of those that there are; extracts what is missing."""
     from streammm.build import feature_identity
     from streammm.sinks.console import ConsoleReport
-    from streammm.training.features import FeatureCache, content_digest
+    from streammm.training.features import FeatureCache
     from streammm_workers.extract import extract
 
     cache = FeatureCache(feature_identity(config))
-    sources = list(annotations.by_source())
     report = ConsoleReport(_err)
     try:
         if not extract(config, sources, cache, report, ray):
             raise StreammmError("stopped; the same command goes on")
     finally:
         report.close()
-    digests: dict[str, str] = {}
-    for source in sources:
-        if cache.get(source) is not None:
-            digests[source] = content_digest(source)
+    digests = {source: cache.digest(source) for source in sources if source in cache}
     if not digests:
         raise SourceError(sources[0], "unreadable", "none of the labelled sources could be read")
-    return _getter(cache), digests
-
-
-def _getter(cache: FeatureCache) -> Any:
-    def get(source: str) -> Features | None:
-        return cache.get(source)
-
-    return get
+    return cache.get, digests
 
 
 def _tell(notes: Any) -> None:
@@ -162,17 +166,33 @@ def _tell(notes: Any) -> None:
         _err.print(Text.assemble(("note", "bold yellow"), f" {note}"), soft_wrap=True)
 
 
-def _table(report: Mapping[str, Any]) -> Table:
-    judged = f" ({report['judged_on']})" if "judged_on" in report else ""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    whole = f", {report['num_whole_sources']} of them as a whole" if report["num_whole_sources"] else ""
-    table.add_column(f"{report['num_segments']} segments of {report['num_sources']} sources{whole}{judged}")
-    table.add_column("value", justify="right")
-    table.add_column("95 %", style="dim")
+def _show(report: Mapping[str, Any], num_worst: int) -> None:
+    """The figures of an evaluation, and some of the segments that it fails at."""
+    from streammm.training.page import figure_text, judged, link_at
+
+    _out.print(f"{judged(report)}:", highlight=False)
+    figures = _table("figure", "value", "95 %")
     for name, found in report["figures"].items():
-        value = "-" if found["value"] is None else f"{found['value']:.3f}"
-        low, high = found["low"], found["high"]
-        table.add_row(name, value, "" if low is None or high is None else f"{low:.3f} to {high:.3f}")
-    for name, value in report["by_modality"].items():
-        table.add_row(name, f"{value:.3f}")
+        figures.add_row(name, *figure_text(found))
+    for case, found in report["by_modality"].items():
+        figures.add_row(f"{report['score']} {case}", *figure_text(found))
+    _out.print(figures, highlight=False)
+    worst = _table("least likely held for true", "probability", "true", "taken for")
+    for w in report["worst"][:num_worst]:
+        link = link_at(w["source"], w["start_seconds"], w["end_seconds"])
+        where = f"{Path(w['source']).name} {w['start_seconds']:.1f}-{w['end_seconds']:.1f} s"
+        truth = ", ".join(w["truth"]) or "nothing"
+        row = Text(where, f"link {link}" if link else ""), f"{w['probability_of_truth']:.3f}", truth, w["predicted"]
+        worst.add_row(row[0], *map(Text, row[1:]))
+    if report["worst"]:
+        _out.print()
+        _out.print(worst, highlight=False)
+
+
+def _table(first: str, number: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column(first, overflow="fold")
+    table.add_column(number, justify="right")
+    for name in others:
+        table.add_column(name, overflow="fold")
     return table

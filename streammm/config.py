@@ -293,6 +293,12 @@ class TrainingConfig(_Section):
     epochs: Count = Field(60, description="How often all is gone through, at most.")
     patience: Count = Field(15, description="Epochs without a better validation that end it.")
     learning_rate: Positive | None = Field(None, description="Default: 0.001 to 0.01, by the number of segments.")
+    fine_tune: tuple[Modality, ...] = Field(
+        (),
+        description="Modalities whose encoders, such as efficientnet_lite0 or timm:resnet50, are trained further: slow "
+        "without a GPU.",
+    )
+    fine_tune_learning_rate: Positive = Field(0.0001, description="Of the encoders that are trained further.")
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.2, description="Share of modalities left out at random, so that each learns to do without the others."
     )

@@ -392,30 +392,6 @@ class Journal:
                 query = query.where(_entries.c.kind == kind)
             return [Entry(*row) for row in connection.execute(query)]
 
-    def exchange(
-        self, written: Mapping[str, tuple[int, Any]], after: Mapping[str, int], limit: int = 1000
-    ) -> dict[str, list[Entry]]:
-        """Moves the cursors of sinks, and reads for sinks: all that has to be asked from time to time, at once.
-
-        Args:
-            written: by sink, the position up to which it has written everything, and the mark that it leaves there.
-            after: by sink, the position after which it wants entries.
-            limit: how many of them at most.
-
-        Returns:
-            The entries by sink; sinks that are equally far share a list.
-        """
-        if written:
-            with self._begin() as connection:
-                for sink, (position, mark) in written.items():
-                    values = {"position": position, "mark": json.dumps(mark)}
-                    connection.execute(update(_sinks).where(_sinks.c.name == sink).values(values))
-                    self._read_up_to[sink] = position
-                if self._is_in_memory:
-                    connection.execute(delete(_entries).where(_entries.c.position <= min(self._read_up_to.values())))
-        lists = {position: self.read(position, limit) for position in set(after.values())}
-        return {sink: lists[position] for sink, position in after.items()}
-
     def run_id(self) -> str:
         """What tells this run from all others, for as long as its journal is not cleared."""
         if (found := self.meta("run")) is None:
@@ -474,12 +450,35 @@ class Journal:
             for at, reason in ({} if self._is_in_memory else refused or {}).items():
                 connection.execute(delete(_refused).where(_refused.c.sink == sink, _refused.c.position == at))
                 connection.execute(insert(_refused).values(sink=sink, position=at, reason=reason))
-            connection.execute(
-                update(_sinks).where(_sinks.c.name == sink).values(position=position, mark=json.dumps(mark))
-            )
-            self._read_up_to[sink] = position
-            if self._is_in_memory:
-                connection.execute(delete(_entries).where(_entries.c.position <= min(self._read_up_to.values())))
+            self._move(connection, sink, position, mark)
+
+    def exchange(
+        self, written: Mapping[str, tuple[int, Any]], after: Mapping[str, int], limit: int = 1000
+    ) -> dict[str, list[Entry]]:
+        """Moves the cursors of sinks, and reads for sinks: all that has to be asked from time to time, at once.
+
+        Args:
+            written: by sink, the position up to which it has written everything, and the mark that it leaves there.
+            after: by sink, the position after which it wants entries.
+            limit: how many of them at most.
+
+        Returns:
+            The entries by sink; sinks that are equally far share a list.
+        """
+        if written:
+            with self._begin() as connection:
+                for sink, (position, mark) in written.items():
+                    self._move(connection, sink, position, mark)
+        lists = {position: self.read(position, limit) for position in set(after.values())}
+        return {sink: lists[position] for sink, position in after.items()}
+
+    def _move(self, connection: Connection, sink: str, position: int, mark: Any) -> None:
+        """Notes where a sink is; what lies in memory and every sink has had goes."""
+        values = {"position": position, "mark": json.dumps(mark)}
+        connection.execute(update(_sinks).where(_sinks.c.name == sink).values(values))
+        self._read_up_to[sink] = position
+        if self._is_in_memory:
+            connection.execute(delete(_entries).where(_entries.c.position <= min(self._read_up_to.values())))
 
     def sinks(self) -> dict[str, dict[str, Any]]:
         """Every sink that has a cursor, by name: how many entries it is behind, and how many it would not take."""

@@ -1,4 +1,4 @@
-"""Embeddings as they are kept in a journal: one line of JSON a segment, float32 arrays in base64, and read back."""
+"""Embeddings as they are kept in a journal: one line of JSON a segment, arrays in base64, and read back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from streammm.journal import Entry
 from streammm.types import Embeddings, Modality, Segment
 
 KIND = "embeddings"
+
+_BYTES = "u1:"
+"""Begins what is kept a byte a number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +61,20 @@ def kept_of(entry: Entry) -> Kept:
     )
 
 
+def tight(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | npt.NDArray[np.uint8]:
+    """The same numbers as uint8 if all of them are, as those of pixels: a quarter of the bytes."""
+    with np.errstate(invalid="ignore"):
+        small = values.astype(np.uint8)
+    return small if np.array_equal(small, values) else values
+
+
 def _to_text(values: npt.NDArray[np.float32]) -> str:
+    found = tight(values)
+    if found.dtype == np.uint8:
+        return _BYTES + base64.b64encode(found.tobytes()).decode()
     return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
 
 
 def _to_array(text: str) -> npt.NDArray[np.float32]:
-    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+    kind = "u1" if text.startswith(_BYTES) else "<f4"
+    return np.frombuffer(base64.b64decode(text.removeprefix(_BYTES), validate=True), kind).astype(np.float32)

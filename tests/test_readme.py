@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streammm.schema import FORMS
 from streammm.types import Status
 from tests.conftest import write_clip
 
@@ -60,9 +61,10 @@ def test_the_python_example_works(place: Path) -> None:
     assert len(done.stdout.splitlines()) == 2
 
 
-def test_the_row_that_is_shown_has_the_form_of_rows() -> None:
-    (block,) = blocks("json")
-    row = json.loads(block)
+def test_what_is_shown_has_the_form_of_what_is_written() -> None:
+    row, event = map(json.loads, blocks("json"))
+    FORMS["row"].model_validate(row)
+    FORMS["event"].model_validate(event)
     assert sum(entry["score"] for entry in row["labels"]) + row["other"] == pytest.approx(1.0, abs=1e-5)
     assert {m["status"] for m in row["modalities"].values()} <= set(Status)
 

@@ -108,6 +108,30 @@ def test_a_run_that_is_killed_goes_on_with_each_row_once(streammm: Streammm, cli
     assert rows(tmp_path / "out") == [("a.mp4", n) for n in range(120)]
 
 
+def test_commands_of_a_run_are_run_only_where_they_are_asked_for(
+    streammm: Streammm, clip: MakeClip, tmp_path: Path
+) -> None:
+    clip("a.mp4", 4.0)
+    alerts = ("--set", "events.open_score=0", "--set", "alerts=[{command: [tee, -a, told]}]")
+    assert streammm("run", "a.mp4", *LABELS, *alerts, "--out", "out").returncode == 0
+    assert (tmp_path / "told").read_text().count("\n") == 2  # one for each label
+    clip("b.mp4", 2.0)
+    for call, consent in {
+        ("run", "b.mp4", "--out", "out", "--config", "out/config.yaml"): "",
+        ("run", "--out", "out"): "--config out/config.yaml",
+        ("deliver", "out"): "--commands",
+    }.items():
+        done = streammm(*call)
+        assert done.returncode == (2 if consent else 0), done.stderr
+        if consent:
+            assert f"alerts.0.command would be run: tee -a told; {consent} allows that" in done.stderr
+    assert (tmp_path / "told").read_text().count("\n") == 4
+    assert streammm("deliver", "out", "--commands").returncode == 0
+    assert (tmp_path / "told").read_text().count("\n") == 4
+    told = [json.loads(line)["event"]["source"] for line in (tmp_path / "told").read_text().splitlines()]
+    assert told == ["a.mp4", "a.mp4", "b.mp4", "b.mp4"]
+
+
 def test_other_settings_are_refused_with_the_difference(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
     clip("a.mp4", 4.0)
     assert streammm("run", "a.mp4", *LABELS, "--out", "out").returncode == 0

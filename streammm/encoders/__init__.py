@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from streammm.encoders.base import Encoder
-from streammm.encoders.content import UNTRAINED, Content
+from streammm.encoders.content import Content, is_content
 from streammm.encoders.families import FAMILIES
 from streammm.errors import ConfigError
 from streammm.types import Modality
@@ -47,7 +47,7 @@ def _make(name: str, modality: Modality, runtime: dict[str, Any]) -> Encoder:
         module, class_name = BUILT_IN[name]
         built_in: Encoder = getattr(importlib.import_module(module), class_name)(**runtime)
         return built_in
-    if any(name == untrained for untrained, _ in UNTRAINED):
+    if is_content(name):
         return Content(name, modality)
     if prefix in FAMILIES and rest:
         family = FAMILIES[prefix]

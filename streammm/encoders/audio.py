@@ -15,6 +15,7 @@ from streammm.encoders.base import present, spread
 from streammm.encoders.cache import cached
 from streammm.encoders.logmel import FRAME_SAMPLES, HOP_SAMPLES, NUM_MELS, LogMel, num_frames
 from streammm.encoders.mobilenet import NUM_CLASSES, NUM_FEATURES, PATCH_FRAMES, MobileNet, read_onnx
+from streammm.encoders.net import LastOutput, NetEncoder, Recipe
 from streammm.encoders.openvino_cpu import code_digest
 from streammm.encoders.placement import Placement
 from streammm.encoders.runtime import Compiled, compile_net
@@ -26,6 +27,7 @@ PATCH_SAMPLES = (PATCH_FRAMES - 1) * HOP_SAMPLES + FRAME_SAMPLES
 """0.975 s: a shorter waveform is filled up with zeros."""
 PATCH_HOP_FRAMES = 48
 """Patches start at most so far apart."""
+_EXAMPLE = torch.zeros((1, PATCH_FRAMES, NUM_MELS))
 
 
 class YamNet:
@@ -58,16 +60,9 @@ class YamNet:
             return
         model = MODELS[self.name]
         self.classes = audioset_classes()
-        path = model.file(YAMNET_FILE)
-        sha256 = model.files[YAMNET_FILE]
-
-        def make_net() -> MobileNet:
-            net = MobileNet()
-            net.load_state_dict(cached(self.name, sha256, lambda: read_onnx(path)))
-            return net
-
-        example = torch.zeros((1, PATCH_FRAMES, NUM_MELS))
-        run = compile_net(make_net, example, self.placement, key=sha256 + code_digest(MobileNet))
+        model.file(YAMNET_FILE)  # it must be there even where a converted copy of the net is
+        key = model.files[YAMNET_FILE] + code_digest(MobileNet)
+        run = compile_net(_make_net, _EXAMPLE, self.placement, key=key)
         self._front_end = self._front_end.to(run.placement.device)
         self._run = run
 
@@ -90,6 +85,27 @@ class YamNet:
         samples = functional.pad(samples, (0, max(0, PATCH_SAMPLES - len(samples))))
         frames = self._front_end(samples)
         return torch.stack([frames[start : start + PATCH_FRAMES] for start in patch_starts(len(samples))])
+
+    def tunable(self) -> NetEncoder:
+        """The same net without its classes, as one that can be trained further; the front end stays as it is."""
+        recipe = Recipe(
+            name=self.name,
+            modality=self.modality,
+            make_net=lambda: LastOutput(_make_net()),
+            items=lambda segment: self._patches(segment.waveform).clone(),
+            examples=[_EXAMPLE],
+            identity=tuple(MODELS[self.name].files.values()),
+            one_item=False,
+        )
+        return NetEncoder(recipe, self.placement)
+
+
+def _make_net() -> MobileNet:
+    model = MODELS[YamNet.name]
+    path = model.file(YAMNET_FILE)
+    net = MobileNet()
+    net.load_state_dict(cached(model.name, model.files[YAMNET_FILE], lambda: read_onnx(path)))
+    return net
 
 
 def patch_starts(num_samples: int) -> list[int]:

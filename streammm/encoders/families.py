@@ -93,6 +93,13 @@ FAMILIES = {
         "a file of yours; such files describe computations that are run: name only those that you trust",
         ("onnxruntime",),
     ),
+    "tuned": Family(
+        "a published encoder that was trained further with streammm, see training.fine_tune",
+        _ALL,
+        "tuned:models/own/video.safetensors",
+        "streammm.encoders.tuned",
+        "a file of yours; the encoder that it was made of must be there too, and its terms hold",
+    ),
     "small": Family(
         "a small net for pictures or sound, trained with streammm",
         ("video", "audio"),

@@ -28,14 +28,16 @@ from streammm.types import Modality
 STOP_WORDS = frozenset(
     (
         "a about after all also an and any are as at be because been but by can could did do does for from had has "
-        "have he her his how i if in into is it its just me more my no not of on one or our out she so some than that "
+        "have he her his how i if in into is it its just me more my no not of on or our out she so some than that "
         "the their them then there these they this to up was we were what when which who will with would you your"
     ).split()
 )
 """Frequent words of English that say little of what a text is about."""
 
 MOST_WORDS = 512
-_FILLING, _UNKNOWN = 0, 1
+FILLING, UNKNOWN = 0, 1
+"""Numbers that stand for no word, and for any that is not known."""
+
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 
 
@@ -75,12 +77,12 @@ class FoundingRnn(nn.Module):
     def __init__(self, num_words: int) -> None:
         super().__init__()
         self.settings: dict[str, Any] = {"num_words": num_words}
-        self.embedding = nn.Embedding(num_words, 128, padding_idx=_FILLING)
+        self.embedding = nn.Embedding(num_words, 128, padding_idx=FILLING)
         self.gru = nn.GRU(128, 64, bidirectional=True, batch_first=True)
         self.out = nn.Linear(128, 64)
 
     def forward(self, words: Tensor) -> Tensor:
-        lengths = (words != _FILLING).sum(1).clamp_min(1)
+        lengths = (words != FILLING).sum(1).clamp_min(1)
         packed = pack_padded_sequence(self.embedding(words), lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, last = self.gru(packed)
         return torch.relu(self.out(torch.cat([last[0], last[1]], 1))).float()
@@ -95,10 +97,10 @@ class Words:
     _numbers: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_numbers", {word: number for number, word in enumerate(self.words, _UNKNOWN + 1)})
+        object.__setattr__(self, "_numbers", {word: number for number, word in enumerate(self.words, UNKNOWN + 1)})
 
     def __len__(self) -> int:
-        return len(self.words) + _UNKNOWN + 1
+        return len(self.words) + UNKNOWN + 1
 
     @classmethod
     def of(
@@ -111,8 +113,8 @@ class Words:
 
     def numbers(self, text: str) -> list[int]:
         """The numbers of a text's words, at least one and at most 512."""
-        found = [self._numbers.get(word, _UNKNOWN) for word in tokens(text) if word not in self.stop_words]
-        return found[:MOST_WORDS] or [_UNKNOWN]
+        found = [self._numbers.get(word, UNKNOWN) for word in tokens(text) if word not in self.stop_words]
+        return found[:MOST_WORDS] or [UNKNOWN]
 
     def to_json(self) -> dict[str, list[str]]:
         """Plain JSON types, which `from_json` reads back."""
@@ -153,7 +155,7 @@ def make(rest: str, modality: Modality, placement: Placement) -> NetEncoder:
         modality="text",
         make_net=lambda: read_net(path, rnns),
         items=lambda segment: torch.tensor([words.numbers(segment.text)]),
-        examples=[torch.tensor([numbers]) for numbers in ([_UNKNOWN] * 3, [_UNKNOWN])],
+        examples=[torch.tensor([numbers]) for numbers in ([UNKNOWN] * 3, [UNKNOWN])],
         identity=identity(path),
         num_free_axes=2,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from streammm.encoders.base import present, spread
+from streammm.encoders.base import USUAL_PICTURE, present, spread
 from streammm.encoders.cache import cached
 from streammm.encoders.efficientnet import (
     IMAGE_PIXELS,
@@ -16,12 +16,15 @@ from streammm.encoders.efficientnet import (
     EfficientNetLite,
     fold_batch_norm,
 )
+from streammm.encoders.net import LastOutput, NetEncoder, Recipe, frames_of
 from streammm.encoders.openvino_cpu import code_digest
 from streammm.encoders.placement import Placement
 from streammm.encoders.runtime import Compiled, compile_net
 from streammm.encoders.weights import EFFICIENTNET_LITE0_FILE, MODELS, package_file
 from streammm.errors import EncodeError
 from streammm.types import Embeddings, Modality, Segment
+
+_EXAMPLE = torch.zeros((1, IMAGE_PIXELS, IMAGE_PIXELS, 3), dtype=torch.uint8)
 
 _SAME_FIRST_LEMMA = {
     "n02012849": "crane (bird)",
@@ -62,21 +65,9 @@ class EfficientNetLite0:
             return
         self.classes, self.descriptions = imagenet_classes()
         model = MODELS[self.name]
-        path = model.file(EFFICIENTNET_LITE0_FILE)
-        sha256 = model.files[EFFICIENTNET_LITE0_FILE]
-
-        def make_net() -> EfficientNetLite:
-            net = EfficientNetLite()
-            state = cached(
-                self.name,
-                sha256,
-                lambda: fold_batch_norm(torch.load(path, map_location="cpu", weights_only=True)),
-            )
-            net.load_state_dict(state)
-            return net
-
-        example = torch.zeros((1, IMAGE_PIXELS, IMAGE_PIXELS, 3), dtype=torch.uint8)
-        self._run = compile_net(make_net, example, self.placement, key=sha256 + code_digest(EfficientNetLite))
+        model.file(EFFICIENTNET_LITE0_FILE)  # it must be there even where a converted copy of the net is
+        key = model.files[EFFICIENTNET_LITE0_FILE] + code_digest(EfficientNetLite)
+        self._run = compile_net(_make_net, _EXAMPLE, self.placement, key=key)
 
     def encode(self, segments: Sequence[Segment]) -> Embeddings:
         if self._run is None:
@@ -92,6 +83,32 @@ class EfficientNetLite0:
             tags[i] = probabilities.mean(0)
             vectors[i] = features.mean(0)
         return spread(self.modality, rows, vectors, tags)
+
+    def tunable(self) -> NetEncoder:
+        """The same net without its classes, as one that can be trained further."""
+        recipe = Recipe(
+            name=self.name,
+            modality=self.modality,
+            make_net=lambda: LastOutput(_make_net()),
+            items=frames_of(self.name, USUAL_PICTURE),
+            examples=[_EXAMPLE],
+            identity=tuple(MODELS[self.name].files.values()),
+            one_item=False,
+        )
+        return NetEncoder(recipe, self.placement)
+
+
+def _make_net() -> EfficientNetLite:
+    model = MODELS[EfficientNetLite0.name]
+    path = model.file(EFFICIENTNET_LITE0_FILE)
+    net = EfficientNetLite()
+    state = cached(
+        model.name,
+        model.files[EFFICIENTNET_LITE0_FILE],
+        lambda: fold_batch_norm(torch.load(path, map_location="cpu", weights_only=True)),
+    )
+    net.load_state_dict(state)
+    return net
 
 
 def imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...]]:

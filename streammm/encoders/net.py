@@ -7,18 +7,18 @@ the items and the net; what is the same for all of them is here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from streammm.encoders.base import USUAL_PICTURE, Picture, present, spread
 from streammm.encoders.cache import cached
-from streammm.encoders.checkpoint import first_line, load_state
+from streammm.encoders.checkpoint import digest, first_line, load_state, read_state
 from streammm.encoders.placement import Placement
 from streammm.encoders.runtime import CPU_CHUNK, GPU_BATCH, Compiled, Items, Outputs, compile_net
 from streammm.errors import ConfigError, EncodeError
@@ -69,21 +69,20 @@ class NetEncoder:
         self.descriptions = recipe.descriptions
         self.picture = recipe.picture
         self.dim = 0
-        self._tuned: Mapping[str, Tensor] = {}
+        self._tuned: Path | None = None
         self._trainable: nn.Module | None = None
         self._run: Compiled | None = None
 
     @property
     def identity(self) -> tuple[str, ...]:
         """Names the weights that run, the tuned ones too."""
-        tuned = (hashlib.sha256(save(dict(self._tuned))).hexdigest(),) if self._tuned else ()
-        return (*self.recipe.identity, *tuned)
+        return (*self.recipe.identity, *((digest(self._tuned),) if self._tuned else ()))
 
-    def tune(self, state: Mapping[str, Tensor]) -> None:
-        """Runs these weights, those of a `trainable_module` after training, in place of the published ones."""
+    def tune(self, path: Path) -> None:
+        """Runs the weights in a file, those of a `trainable_module` after training, in place of the published ones."""
         if self._run is not None:
             raise EncodeError(f"{self.name}: tune was called after setup")
-        self._tuned = dict(state)
+        self._tuned = path
 
     def setup(self) -> None:
         if self._run is not None:
@@ -123,7 +122,7 @@ class NetEncoder:
     def trainable_module(self) -> nn.Module:
         """The net in fp32 on its device, its parameters to be trained; always the same one, and not what `encode` runs.
 
-        Its ``state_dict`` is what `tune` takes.
+        Its ``state_dict`` is what a file for `tune` holds.
 
         Raises:
             ConfigError: the weights are missing, or it is none of torch's.
@@ -144,7 +143,7 @@ class NetEncoder:
     def _make_net(self) -> nn.Module:
         net = self.recipe.make_net()
         if self._tuned:
-            load_state(net, self._tuned, "that were tuned")
+            load_state(net, read_state(self._tuned), str(self._tuned))
         return net
 
     def _compiled(self, placement: Placement, key: str) -> Compiled:
@@ -300,6 +299,18 @@ class WithFeatures(nn.Module):
         if self.activation is None:
             return features
         return features, logits.float().softmax(-1) if self.activation == "softmax" else logits.float().sigmoid()
+
+
+class LastOutput(nn.Module):
+    """A net for what it gives last: the features of a classifier that gives its scores first."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor | tuple[Tensor, ...] = self.net(x)
+        return outputs[-1] if isinstance(outputs, tuple) else outputs
 
 
 def last_layer(net: nn.Module) -> tuple[str, nn.Module]:

@@ -20,7 +20,11 @@ from streammm.encoders.sound import Sound
 from streammm.encoders.trained import describe, identity, read_net
 from streammm.types import SAMPLE_RATE_HZ, Modality
 
-_CHANNELS = (32, 64, 128)
+_CONVS = ((32, 2), (64, 2), (128, 2), (128, 1))
+"""Channels and strides. The last one looks at 31 of 64 pixels or frames, every 8: what is smaller than 23 is seen
+whole somewhere."""
+
+_REDUCTION = 8
 _GROUPS = 8
 """Normalising within groups of channels, a net does the same in training and afterwards, whatever the batch."""
 
@@ -29,7 +33,7 @@ _QUIET, _RANGE = -6.9, 7.0
 
 
 class SmallPictureNet(nn.Module):
-    """Three strided convolutions over each frame, mean and maximum over its places, and the mean over the frames.
+    """Four convolutions over each frame, mean and maximum over its places, and the mean over the frames.
 
     Shape:
         - frames: uint8 [N, T, H, W, 3], brought to ``pixels`` squared
@@ -42,7 +46,7 @@ class SmallPictureNet(nn.Module):
         self.pixels = pixels
         self.grey = grey
         self.convs = _convs(1 if grey else 3)
-        self.out = nn.Linear(2 * _CHANNELS[-1], dim)
+        self.out = nn.Linear(2 * _CONVS[-1][0], dim)
 
     def forward(self, frames: Tensor) -> Tensor:
         x = pixels_of(frames, self.pixels).to(self.out.weight.dtype)
@@ -52,7 +56,7 @@ class SmallPictureNet(nn.Module):
 
 
 class SmallSoundNet(nn.Module):
-    """Three strided convolutions over YAMNet's log-mel frames, the mean over time; which band it was stays known.
+    """Four convolutions over YAMNet's log-mel frames, the mean over time; which band it was stays known.
 
     Shape:
         - waveforms: float32 [N, S] at 16 kHz, S at least 1,600
@@ -63,7 +67,7 @@ class SmallSoundNet(nn.Module):
         super().__init__()
         self.settings: dict[str, Any] = {"dim": dim}
         self.convs = _convs(1)
-        self.out = nn.Linear(_CHANNELS[-1] * NUM_MELS // 2 ** len(_CHANNELS), dim)
+        self.out = nn.Linear(_CONVS[-1][0] * NUM_MELS // _REDUCTION, dim)
         self._front_end = [LogMel()]  # no part of the net: a short precision would spoil it
 
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -130,7 +134,7 @@ def pixels_of(frames: Tensor, pixels: int) -> Tensor:
 
 def _convs(channels_in: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for channels in _CHANNELS:
-        layers += [nn.Conv2d(channels_in, channels, 3, 2, 1), nn.GroupNorm(_GROUPS, channels), nn.GELU()]
+    for channels, stride in _CONVS:
+        layers += [nn.Conv2d(channels_in, channels, 3, stride, 1), nn.GroupNorm(_GROUPS, channels), nn.GELU()]
         channels_in = channels
     return nn.Sequential(*layers)

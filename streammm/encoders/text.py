@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from streammm.encoders.base import present, spread
 from streammm.encoders.bert import MAX_TOKENS, NUM_FEATURES, SentenceBert
 from streammm.encoders.cache import cached
+from streammm.encoders.net import NetEncoder, Recipe
 from streammm.encoders.openvino_cpu import code_digest
 from streammm.encoders.placement import Placement
 from streammm.encoders.runtime import Compiled, compile_net
@@ -57,21 +58,11 @@ class MiniLM:
         if self._run is not None:
             return
         model = MODELS[self.name]
-        tokenizer = Tokenizer.from_file(str(model.file(MINILM_TOKENIZER_FILE)))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(MAX_TOKENS)
-        path = model.file(MINILM_FILE)
-
-        def make_net() -> SentenceBert:
-            state = {name.removeprefix("bert."): tensor for name, tensor in load_file(path).items()}
-            net = SentenceBert()
-            net.load_state_dict({name: state[name] for name in net.state_dict()}, assign=True)
-            return net
-
-        self._tokenizer = tokenizer
+        model.file(MINILM_FILE)  # it must be there even where a converted copy of the net is
+        self._tokenizer = _make_tokenizer()
         self._run = compile_net(
-            make_net,
-            torch.tensor([tokenizer.encode("hello").ids]),
+            _make_net,
+            torch.tensor([self._tokenizer.encode("hello").ids]),
             self.placement,
             key=model.files[MINILM_FILE] + code_digest(SentenceBert),
             num_free_axes=2,
@@ -120,3 +111,32 @@ class MiniLM:
         for tokens in by_length.values():  # nothing is padded: that would change the sums
             found.update({text: row for text, ((row,),) in zip(tokens, self._run(list(tokens.values())), strict=True)})
         return np.array([found[text] for text in texts], np.float32).reshape(-1, NUM_FEATURES)
+
+    def tunable(self) -> NetEncoder:
+        """The same net as one that can be trained further."""
+        tokenizer = _make_tokenizer()
+        recipe = Recipe(
+            name=self.name,
+            modality=self.modality,
+            make_net=_make_net,
+            items=lambda segment: torch.tensor([tokenizer.encode(segment.text.strip()).ids]),
+            examples=[torch.tensor([tokenizer.encode("hello").ids])],
+            identity=tuple(MODELS[self.name].files.values()),
+            num_free_axes=2,
+        )
+        return NetEncoder(recipe, self.placement)
+
+
+def _make_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(MODELS[MiniLM.name].file(MINILM_TOKENIZER_FILE)))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_TOKENS)
+    return tokenizer
+
+
+def _make_net() -> SentenceBert:
+    path = MODELS[MiniLM.name].file(MINILM_FILE)
+    state = {name.removeprefix("bert."): tensor for name, tensor in load_file(path).items()}
+    net = SentenceBert()
+    net.load_state_dict({name: state[name] for name in net.state_dict()}, assign=True)
+    return net

@@ -132,9 +132,23 @@ def package_file(
     Raises:
         ConfigError: the package or the file is missing; the text has the command that installs it.
     """
-    spec = importlib.util.find_spec(package)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
+    needed = f"{needed_by} needs the package {distribution}"
+    for folder in require_package(package, needed, install_command):
         if (found := Path(folder, path)).is_file():
             return found
-    missing = "is not installed" if spec is None else f"has no file {path}"
-    raise ConfigError(f"{needed_by} needs the package {distribution}, which {missing}; run: {install_command}")
+    raise ConfigError(f"{needed}, which has no file {path}; run: {install_command}")
+
+
+def require_package(package: str, needed: str, install_command: str) -> list[str]:
+    """The folders of an installed package, which is not imported.
+
+    Args:
+        needed: what an error begins with: who needs which package.
+
+    Raises:
+        ConfigError: it is not installed; the text has the command that installs it.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise ConfigError(f"{needed}, which is not installed; run: {install_command}")
+    return list(spec.submodule_search_locations or ())

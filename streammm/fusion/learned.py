@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from streammm.fusion.join import JOINS
-from streammm.fusion.memory import MEMORIES, NUM_TIME_FEATURES, State
+from streammm.fusion.memory import MEMORIES, NUM_TIME_FEATURES
+from streammm.fusion.temporal import State, hold
 from streammm.types import MODALITIES, Modality
 
 __all__ = ["LearnedFusion", "Logits", "State", "time_features"]
@@ -24,12 +25,12 @@ _MEMORY = "memory."
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """What is known of each segment.
+    """What `model.Fused` has of each segment, before it is made probabilities.
 
     Shape:
         - fused: float32 [B, T, K]
-        - by_modality: float32 [B, T, M, K], what each modality says alone and of this segment alone
-        - weights: float32 [B, T, M], each modality's share in this segment; sums to one where any is there
+        - by_modality: float32 [B, T, M, K]
+        - weights: float32 [B, T, M]
     """
 
     fused: Tensor
@@ -74,6 +75,7 @@ class LearnedFusion(nn.Module):
         if num_classes < 1 or look_ahead < 0:
             raise ValueError(f"there must be classes and no negative look_ahead, got {num_classes} and {look_ahead}")
         self.modalities: tuple[Modality, ...] = tuple(m for m in MODALITIES if m in dims)
+        self.dims = {m: dims[m] for m in self.modalities}
         self.num_classes = num_classes
         self.width = width
         self.look_ahead = look_ahead
@@ -113,11 +115,7 @@ class LearnedFusion(nn.Module):
         """Whole sequences: the answer for each of T segments of each of B sources, the last ones with what there is.
 
         Args:
-            inputs: float32 [B, T, D] by modality. What is in a row that is not present does not matter, NaN included;
-                a modality may be missing altogether.
-            present: bool [B, T, M], in the order of ``MODALITIES``.
-            start_seconds: float64 [B, T].
-            end_seconds: float64 [B, T].
+            inputs, present, start_seconds, end_seconds: as of `ZeroShotFusion.forward`, float32 [B, T, D] by modality.
             state: of `init_state` or of an earlier stretch; None starts anew. Nothing may be waiting in it.
             lengths: int64 [B], where sequences are filled up to T at their ends; what fills them does not matter, and
                 neither does their state.
@@ -169,11 +167,8 @@ class LearnedFusion(nn.Module):
             after["num_waiting"] = (num_waiting + 1).clamp_max(self.look_ahead)
         if active is not None:
             is_answered = is_answered & active
-            after = {
-                name: torch.where(active.view(-1, *[1] * (value.ndim - 1)), value, state[name])
-                for name, value in after.items()
-            }
-        return Logits(self.head(features), by_modality[:, 0], weights[:, 0]), is_answered, after
+        logits = Logits(self.head(features), by_modality[:, 0], weights[:, 0])
+        return logits, is_answered, hold(state, after, active)
 
     def flush(self, state: State) -> tuple[Tensor, Tensor]:
         """The answers that wait at the end of the sources, with the last segment in place of those that do not come.

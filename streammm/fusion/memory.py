@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-State = dict[str, Tensor]
-"""Of B sources, as tensors [B, ...]."""
+from streammm.fusion.temporal import State
 
 NUM_TIME_FEATURES = 3
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from streammm.fusion.modality import PictureJudge, SoundJudge, TextJudge, weighted_sum
-from streammm.fusion.temporal import ExponentialMemory, State
+from streammm.fusion.temporal import ExponentialMemory, State, hold
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.types import MODALITIES, Embeddings, Modality
 
@@ -93,7 +93,7 @@ class ZeroShotFusion(nn.Module):
 
         Args:
             inputs: float32 [B, T, C]: class scores for audio and video, embeddings for text. What is in a row that is
-                not present does not matter; a modality may be missing altogether.
+                not present does not matter, NaN included; a modality may be missing altogether.
             present: bool [B, T, M], in the order of ``MODALITIES``.
             start_seconds: float64 [B, T].
             end_seconds: float64 [B, T].
@@ -129,12 +129,7 @@ class ZeroShotFusion(nn.Module):
         inputs = {modality: values[:, None] for modality, values in inputs.items()}
         many, after = self.forward(inputs, present[:, None], start_seconds[:, None], end_seconds[:, None], state)
         one = Fused(many.scores[:, 0], many.other[:, 0], many.by_modality[:, 0], many.weights[:, 0])
-        if active is not None:
-            after = {
-                name: torch.where(active.view(-1, *[1] * (value.ndim - 1)), value, state[name])
-                for name, value in after.items()
-            }
-        return one, after
+        return one, hold(state, after, active)
 
     def _judge(self, inputs: Mapping[Modality, Tensor], present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What each modality says [B, T, M, K], their weighted sum [B, T, K], and the weights [B, T, M]."""

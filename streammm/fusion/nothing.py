@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from streammm.fusion.model import Fused
+from streammm.fusion.temporal import State
 from streammm.types import MODALITIES, Embeddings, Modality
 
 
@@ -17,7 +18,7 @@ class NoFusion:
     labels: tuple[str, ...] = ()
     look_ahead = 0
 
-    def init_state(self, batch: int) -> dict[str, Tensor]:
+    def init_state(self, batch: int) -> State:
         """Nothing, in a tensor of its own for each source."""
         return {"nothing": torch.zeros(batch, 0)}
 
@@ -31,8 +32,8 @@ class NoFusion:
         present: Tensor,
         start_seconds: Tensor,
         end_seconds: Tensor,
-        state: dict[str, Tensor],
-    ) -> tuple[Fused, dict[str, Tensor]]:
+        state: State,
+    ) -> tuple[Fused, State]:
         """As `ZeroShotFusion.forward`, for no labels."""
         size, length = present.shape[:2]
         nothing = torch.zeros(size, length, 0)

@@ -16,6 +16,15 @@ State = dict[str, Tensor]
 """What is remembered of each of B sources, as tensors [B, ...]: saved with safetensors."""
 
 
+def hold(state: State, after: State, active: Tensor | None) -> State:
+    """The state after a step, but as it was where ``active``, bool [B], is False."""
+    if active is None:
+        return after
+    return {
+        name: torch.where(active.view(-1, *[1] * (value.ndim - 1)), value, state[name]) for name, value in after.items()
+    }
+
+
 class ExponentialMemory:
     """A causal low-pass filter of first order whose input is worth something only where there was something to judge.
 

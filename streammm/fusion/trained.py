@@ -18,8 +18,9 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from streammm.errors import ConfigError
-from streammm.fusion.learned import LearnedFusion, Logits, State
+from streammm.fusion.learned import LearnedFusion, Logits
 from streammm.fusion.model import Fused
+from streammm.fusion.temporal import State
 from streammm.types import Embeddings, Modality
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
@@ -100,7 +101,7 @@ class TrainedFusion(nn.Module):
         self._places = [n for n, label in enumerate(card.labels) if label != card.background]
 
     def init_state(self, batch: int) -> State:
-        """The state of ``batch`` sources of which nothing was seen yet."""
+        """As `LearnedFusion.init_state`."""
         return self.network.init_state(batch)
 
     def input_of(self, made: Embeddings) -> Tensor:

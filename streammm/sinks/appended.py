@@ -36,13 +36,15 @@ class JsonLines:
         self.kinds = kinds
         self._path = path
         self._file: BinaryIO | None = None
+        self._is_ours = False
 
     def start(self, position: int, mark: Any, run: str) -> int:
         size = self._path.stat().st_size if self._path.exists() else 0
         goes_on = mark is not None and size >= mark
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if not goes_on:
+        if not (goes_on or self._is_ours):  # what this process began and could not go on with is no one's to keep
             set_aside(self._path)
+        self._is_ours = True
         file = self._file = self._path.open("ab")
         file.truncate(mark if goes_on else 0)  # what was written and not noted comes again
         file.seek(0, os.SEEK_END)

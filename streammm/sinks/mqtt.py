@@ -46,14 +46,14 @@ class Mqtt:
         parts = urlsplit(url)
         self._is_secure = parts.scheme == "mqtts"
         self._topic = unquote(parts.path.strip("/"))
-        if not parts.hostname or not self._topic or {"#", "+"} & set(self._topic):
+        if not parts.hostname or not self._topic or {"#", "+"} & set(url):
             raise ConfigError(f"{name}: the address has the form mqtt://HOST:1883/TOPIC")
         if parts.username and not self._is_secure:
             raise ConfigError(f"{name}: a password is only sent over TLS: write mqtts://")
         self._host, self._port = parts.hostname, parts.port or (8883 if self._is_secure else 1883)
         self._user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         self._client: Client | None = None
-        self._connected = threading.Event()
+        self._answered = threading.Event()
         self._max_bytes: int | None = None
         self._answer = ""
         self._reasons: dict[int, ReasonCode] = {}
@@ -68,12 +68,14 @@ class Mqtt:
             client.username_pw_set(*self._user)
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
-        self._connected.clear()
+        self._answered.clear()
         self._answer = ""
         client.connect(self._host, self._port)
         client.loop_start()
-        if not self._connected.wait(self._timeout_seconds):
-            raise UnreachableError(self._answer or "the broker does not answer")
+        if not self._answered.wait(self._timeout_seconds):
+            raise UnreachableError("the broker does not answer")
+        if self._answer:
+            raise UnreachableError(self._answer)
         return position
 
     def write(self, entries: Sequence[Entry]) -> Written:
@@ -109,11 +111,9 @@ class Mqtt:
             self._client = None
 
     def _on_connect(self, client: Client, data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
-        if reason.is_failure:
-            self._answer = f"the broker refuses: {reason}"
-            return
+        self._answer = f"the broker refuses: {reason}" if reason.is_failure else ""
         self._max_bytes = getattr(properties, "MaximumPacketSize", None)
-        self._connected.set()
+        self._answered.set()
 
     def _on_publish(self, client: Client, data: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
         self._reasons[mid] = reason

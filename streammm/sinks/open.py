@@ -58,12 +58,12 @@ def with_sinks(config: Config, more: Sequence[str] = ()) -> Config:
     return config.model_copy(update={"sinks": tuple(sinks)})
 
 
-def open_outlets(config: Config, runs_commands: str = "") -> list[Outlet]:
+def open_outlets(config: Config, missing_consent: str = "") -> list[Outlet]:
     """The outlets of a configuration that `with_sinks` made.
 
     Args:
         config: where its rows go, and its alerts.
-        runs_commands: what allows its commands, where the user has not: a stranger may have made the configuration.
+        missing_consent: what the user has to add for commands to be run, where the configuration may be a stranger's.
 
     Raises:
         ConfigError: an address or an option cannot be meant, a secret is written out, a library is not installed.
@@ -77,9 +77,9 @@ def open_outlets(config: Config, runs_commands: str = "") -> list[Outlet]:
     for number, alert in enumerate(config.alerts):
         if alert.title in outlets or alert.title in _TAKEN:
             raise ConfigError(f"alerts.{number}: there is another named {alert.title}; give it a name")
-        if alert.command is not None and runs_commands:
+        if alert.command is not None and missing_consent:
             program = " ".join(alert.command)
-            raise ConfigError(f"alerts.{number}.command would be run: {program}; {runs_commands} allows that")
+            raise ConfigError(f"alerts.{number}.command would be run: {program}; {missing_consent} allows that")
         outlets[alert.title] = _open_alert(f"alerts.{number}", alert)
     return list(outlets.values())
 

@@ -72,7 +72,7 @@ class Parquet:
         if not self._scheme:
             Path(self._directory).mkdir(parents=True, exist_ok=True)
             for path in Path(self._directory).glob("**/*part-*.parquet*"):
-                if path.name.startswith(".") or self._is_beyond(path.name, position):
+                if self._is_beyond(path.name, 0 if path.name.startswith(".") else position):
                     path.unlink()
             return position
         store, root = self._store()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streammm.errors import ConfigError, EncodeError
-from streammm.speech.weights import SPEECH_MODELS, package_is_there
+from streammm.speech.weights import SPEECH_MODELS
 from streammm.types import SAMPLE_RATE_HZ, Cue
 
 _FRAMES_A_SECOND = 100
@@ -35,7 +35,6 @@ class PocketSphinx:
         if self._decoder is not None:
             return
         model = SPEECH_MODELS[self.name]
-        package_is_there("pocketsphinx", needed_by=model.title)
         language_model, dictionary, acoustic, *_ = [model.file(path) for path in model.files]
         import pocketsphinx
 

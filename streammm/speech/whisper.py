@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streammm.encoders.weights import require_package
 from streammm.errors import ConfigError, EncodeError
-from streammm.speech.weights import SPEECH_MODELS, package_is_there
+from streammm.speech.weights import INSTALL_COMMAND, SPEECH_MODELS
 from streammm.types import SAMPLE_RATE_HZ, Cue
 
 _LEAST_SECONDS, _PAUSE_SECONDS, _MOST_SECONDS = 10.0, 2.0, 30.0
@@ -59,7 +60,7 @@ class Whisper:
     def setup(self) -> None:
         if self._model is not None:
             return
-        package_is_there("faster_whisper", needed_by="Whisper")
+        require_package("faster_whisper", "Whisper needs the package faster-whisper", INSTALL_COMMAND)
         from faster_whisper import WhisperModel
 
         place = self._place

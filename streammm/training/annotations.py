@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streammm.errors import ConfigError
-from streammm.training.formats import FormatOptions, NotLabelsError, read_labels
+from streammm.training.formats import FormatOptions, NotLabelsError, folders, read_labels
 from streammm.training.formats.reading import Reading, Row
 from streammm.training.media_files import MediaFiles
 from streammm.training.notes import Notes, some
@@ -92,7 +92,8 @@ def read_annotations(
     """Reads labels in any of the formats of ``formats/``, told apart by what is in the file.
 
     Args:
-        path: a file, or a folder of such files, of which those that hold no labels are noted.
+        path: a file, or a folder of such files, of which those that hold no labels are noted; or one with a folder of
+            media for each label.
         media: the folder below which the labelled files lie.
         layers: the columns, tiers, attributes or controls whose values are labels, where a format can have several;
             by default the column that is known by its name, or all tiers, attributes and controls.
@@ -139,8 +140,11 @@ def _read_all(path: Path, options: FormatOptions) -> tuple[list[Reading], Notes]
             readings.append(read_labels(file, options))
         except NotLabelsError as error:
             notes.count("files hold no labels", str(error))
+    if not readings and (reading := folders.read(path)).rows:
+        return [reading], Notes()
     if not readings:
-        raise ConfigError("; ".join([f"{path}: no file in it holds labels", *notes.sentences()]))
+        what = f"{path}: no file in it holds labels, and there is no folder in it with media of a label"
+        raise ConfigError("; ".join([what, *notes.sentences()]))
     return readings, notes
 
 

@@ -97,7 +97,7 @@ def collate(examples: Sequence[Example], dims: Mapping[Modality, int]) -> Batch:
         n = len(example)
         for modality, values in example.features.vectors.items():
             if modality in inputs:
-                inputs[modality][b, :n, : values.shape[1]] = torch.from_numpy(values)
+                inputs[modality][b, :n, : values.shape[1]] = torch.from_numpy(values[:])
                 inputs[modality][b, :n, values.shape[1] :] = torch.nan  # raw content may be of any length
         present[b, :n] = torch.from_numpy(example.features.present)
         starts[b, :n] = torch.from_numpy(example.features.start_seconds)

@@ -19,11 +19,12 @@ from streammm.training.metrics.reliability import brier_score, expected_calibrat
 from streammm.training.metrics.segments import (
     F1,
     confusion_matrix,
+    label_confusion,
     mean_average_precision,
     segment_f1,
     top1,
 )
-from streammm.training.predict import FusionNet, Predictions, predict
+from streammm.training.predict import FusionNet, Predictions, past_towers, predict
 from streammm.training.tune_events import Scored, told_events, usual_settings
 from streammm.types import MODALITIES, Modality
 
@@ -58,31 +59,48 @@ def evaluate(
         examples: sources whose labels are known.
         annotations: of the same sources, with times where events are to be judged.
     """
+    net, examples, dims = past_towers(net, examples, dims)
     found = predict(net, examples, dims, card.task)
     figures = _figures(found, card)
     everything = predict(net, examples, dims, card.task, everything=True)
     if events := _event_figures(everything, examples, annotations, card):
         figures |= events
     used = [m for m in MODALITIES if m in dims]
-    without: dict[str, float] = {}
+    without: dict[str, Interval] = {}
     if len(used) > 1:
         for modality in used:
             others = [m for m in used if m != modality]
             for case, missing in (("without", [modality]), ("only", others)):
                 left = predict(net, examples, dims, card.task, missing)
-                without[f"{case} {modality}"] = score(left.logits, left.targets, card.task)
+                without[f"{case} {modality}"] = _score(left, card.task)
     report: dict[str, Any] = {
         "num_sources": len(examples),
         "num_segments": len(found) - found.num_whole_sources,
         "num_whole_sources": found.num_whole_sources,
         "figures": {name: _interval(interval) for name, interval in figures.items()},
-        "by_modality": without,
+        "score": "mean average precision" if card.task == "multi_label" else "accuracy",
+        "by_modality": {case: _interval(interval) for case, interval in without.items()},
+        "confusion": _confusion(found, card),
         "worst": _worst(found, examples, card),
     }
-    if card.task == "multi_class" and len(found):
-        truth = found.targets.argmax(1).numpy()
-        report["confusion"] = confusion_matrix(found.logits.numpy(), truth).tolist()
     return report
+
+
+def _score(found: Predictions, task: Task) -> Interval:
+    def of(rows: npt.NDArray[np.intp]) -> float:
+        chosen = torch.from_numpy(rows)
+        return score(found.logits[chosen], found.targets[chosen], task)
+
+    return bootstrap(of, found.source.numpy(), num_draws=_NUM_DRAWS)
+
+
+def _confusion(found: Predictions, card: ModelCard) -> dict[str, Any]:
+    """What is taken for what: ``counts`` of each label, in rows, and each that is said, in columns."""
+    logits, targets = found.logits.numpy(), found.targets.numpy()
+    if card.task == "multi_class":
+        return {"labels": list(card.labels), "counts": confusion_matrix(logits, targets.argmax(1)).tolist()}
+    said = probabilities_of(logits, card) >= _thresholds(card)
+    return {"labels": [*card.labels, "(nothing)"], "counts": label_confusion(said, targets > 0.5).tolist()}
 
 
 def _figures(found: Predictions, card: ModelCard) -> dict[str, Interval]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from streammm.encoders.cache import cache_folder
+from streammm.errors import SourceError
 from streammm.kept import Kept
 from streammm.media.address import is_address
 from streammm.media.source import sidecars
+from streammm.training.ragged import Ragged, together
 from streammm.types import MODALITIES, Modality
 
 _FORMAT = 1
@@ -34,14 +36,14 @@ class Features:
     Shape:
         - start_seconds, end_seconds: float64 [T]
         - vectors: by modality float32 [T, D], zeros where it is not present; a modality that never is, is left out; raw
-          content, which may be of any length, is filled up with NaN
+          content, which may be of any length, is filled up with NaN, and read when it is asked for where it is much
         - present: bool [T, M], in the order of ``MODALITIES``
     """
 
     source: str
     start_seconds: npt.NDArray[np.float64]
     end_seconds: npt.NDArray[np.float64]
-    vectors: Mapping[Modality, npt.NDArray[np.float32]]
+    vectors: Mapping[Modality, npt.NDArray[np.float32] | Ragged]
     present: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -53,20 +55,18 @@ class Features:
         return float(self.end_seconds[-1] - self.start_seconds[0]) if len(self) else 0.0
 
     @classmethod
-    def of(cls, source: str, kept: Sequence[Kept]) -> Features:
+    def of(cls, source: str, kept: Iterable[Kept]) -> Features:
         """The features of a source from what was kept of its segments, in order."""
-        present = np.array([[m in k.vectors for m in MODALITIES] for k in kept], np.bool_).reshape(len(kept), -1)
-        vectors: dict[Modality, npt.NDArray[np.float32]] = {}
-        for modality in MODALITIES:
-            found = {t: k.vectors[modality] for t, k in enumerate(kept) if modality in k.vectors}
-            if found:
-                vectors[modality] = np.zeros((len(kept), max(map(len, found.values()))), np.float32)
-                for t, vector in found.items():
-                    vectors[modality][t, : len(vector)] = vector
-                    vectors[modality][t, len(vector) :] = np.nan  # raw content may be of any length
-        starts = np.array([k.start_seconds for k in kept], np.float64)
-        ends = np.array([k.end_seconds for k in kept], np.float64)
-        return cls(source, starts, ends, vectors, present)
+        times: list[tuple[float, float]] = []
+        rows: dict[Modality, list[npt.NDArray[np.float32] | None]] = {m: [] for m in MODALITIES}
+        for k in kept:
+            times.append((k.start_seconds, k.end_seconds))
+            for modality in MODALITIES:
+                rows[modality].append(k.vectors.get(modality))
+        present = np.array([[row is not None for row in rows[m]] for m in MODALITIES], np.bool_).T
+        vectors = {m: together(found) for m, found in rows.items() if any(row is not None for row in found)}
+        starts, ends = np.array(times, np.float64).reshape(-1, 2).T
+        return cls(source, starts.copy(), ends.copy(), vectors, present.reshape(len(times), len(MODALITIES)))
 
 
 class FeatureCache:
@@ -80,6 +80,15 @@ class FeatureCache:
     def __init__(self, identity: Mapping[str, Any], folder: Path | None = None) -> None:
         digest = hashlib.sha256(json.dumps([_FORMAT, dict(identity)], sort_keys=True).encode()).hexdigest()
         self.folder = (folder or cache_folder() / "features") / digest[:16]
+        self._digests: dict[tuple[Path, int, int], bytes] = {}
+
+    def __contains__(self, source: str) -> bool:
+        """Whether the features of a source are kept, and their file is whole."""
+        try:
+            with safe_open(self.path(source), framework="np") as file:
+                return "present" in file.keys()  # noqa: SIM118 - it is no dict
+        except (OSError, SafetensorError):
+            return False
 
     def path(self, source: str) -> Path:
         """Where the features of a source are, or would be.
@@ -87,13 +96,40 @@ class FeatureCache:
         Raises:
             OSError: it is a file that cannot be read.
         """
-        return self.folder / f"{content_digest(source)}.safetensors"
+        return self.folder / f"{self.digest(source)}.safetensors"
+
+    def digest(self, source: str) -> str:
+        """Names a file by its bytes and those of the captions beside it, an address by itself.
+
+        Raises:
+            OSError: it is a file that cannot be read.
+        """
+        if is_address(source):
+            return hashlib.sha256(source.encode()).hexdigest()
+        digest = hashlib.sha256()
+        for path in map(Path, (source, *sidecars(source))):
+            digest.update(self._file_digest(path))
+        return digest.hexdigest()
+
+    def _file_digest(self, path: Path) -> bytes:
+        """The digest of a file, worked out once as long as the file looks the same."""
+        about = path.stat()
+        key = path, about.st_size, about.st_mtime_ns
+        if key not in self._digests:
+            with path.open("rb") as file:
+                self._digests[key] = hashlib.file_digest(file, "sha256").digest()
+        return self._digests[key]
 
     def put(self, features: Features) -> None:
         """Keeps the features of a source; a file appears whole or not at all."""
         path = self.path(features.source)
         path.parent.mkdir(parents=True, exist_ok=True)
-        tensors: dict[str, npt.NDArray[Any]] = {f"vectors.{m}": x for m, x in features.vectors.items()}
+        tensors: dict[str, npt.NDArray[Any]] = {}
+        for modality, values in features.vectors.items():
+            if isinstance(values, Ragged):
+                tensors |= {f"content.{modality}": values.numbers(), f"lengths.{modality}": values.lengths}
+            else:
+                tensors[f"vectors.{modality}"] = values
         tensors |= {"start_seconds": features.start_seconds, "end_seconds": features.end_seconds}
         tensors["present"] = features.present.astype(np.uint8)
         temporary = path.with_suffix(".partial")
@@ -103,27 +139,35 @@ class FeatureCache:
     def get(self, source: str) -> Features | None:
         """The features of a source; None if they are not kept, or damaged."""
         try:
-            with safe_open(self.path(source), framework="np") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-            vectors: dict[Modality, npt.NDArray[np.float32]] = {
-                m: tensors[f"vectors.{m}"] for m in MODALITIES if f"vectors.{m}" in tensors
-            }
+            path = self.path(source)
+            with safe_open(path, framework="np") as file:
+                names = [name for name in file.keys() if not name.startswith("content.")]  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in names}
+            vectors: dict[Modality, npt.NDArray[np.float32] | Ragged] = {}
+            for modality in MODALITIES:
+                if f"vectors.{modality}" in tensors:
+                    vectors[modality] = tensors[f"vectors.{modality}"]
+                elif f"lengths.{modality}" in tensors:
+                    read = _Reader(source, path, f"content.{modality}")
+                    vectors[modality] = Ragged(tensors[f"lengths.{modality}"], read)
             present = tensors["present"].astype(np.bool_)
             return Features(source, tensors["start_seconds"], tensors["end_seconds"], vectors, present)
         except (OSError, SafetensorError, KeyError):
             return None
 
 
-def content_digest(source: str) -> str:
-    """Names a file by its bytes and those of the captions beside it; an address by itself.
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads a stretch of the numbers in a file of the cache, which is open only meanwhile."""
 
-    Raises:
-        OSError: it is a file that cannot be read.
-    """
-    if is_address(source):
-        return hashlib.sha256(source.encode()).hexdigest()
-    digest = hashlib.sha256()
-    for path in map(Path, (source, *sidecars(source))):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    source: str
+    path: Path
+    name: str
+
+    def __call__(self, first: int, stop: int) -> npt.NDArray[Any]:
+        try:
+            with safe_open(self.path, framework="np") as file:
+                found: npt.NDArray[Any] = file.get_slice(self.name)[first:stop]
+                return found
+        except (OSError, SafetensorError) as error:
+            raise SourceError(self.source, "unreadable", f"what was kept of it is gone: {error}") from error

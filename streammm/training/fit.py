@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,8 +33,9 @@ _WARM_UP = 0.2
 class FitOptions:
     """How to train.
 
-    ``learning_rate`` None: 0.001 up to a thousand segments, ten times that from ten thousand on. ``patience`` epochs
-    without a better validation end the training. ``modality_dropout`` is the share of modalities left out at random.
+    ``learning_rate`` None: 0.001 up to a thousand segments, ten times that from ten thousand on. ``tower_rates`` are
+    those of towers that have their own. ``patience`` epochs without a better validation end the training.
+    ``modality_dropout`` is the share of modalities left out at random.
     """
 
     epochs: int = 60
@@ -41,6 +43,7 @@ class FitOptions:
     segments_a_batch: int = 512
     max_segments: int = 128
     learning_rate: float | None = None
+    tower_rates: Mapping[Modality, float] = field(default_factory=dict)
     weight_decay: float = 0.01
     dropout: float = 0.2
     modality_dropout: float = 0.2
@@ -96,14 +99,14 @@ def fit(
     weights = balanced_weights(targets, card.task) if options.balance_classes else torch.ones(len(card.labels))
     num_segments = sum(min(len(e), options.max_segments) for e in train)
     rate = options.learning_rate or 0.001 * min(10.0, max(1.0, num_segments / 1000))
-    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=options.weight_decay)
+    optimizer = torch.optim.AdamW(_groups(net, rate, options.tower_rates), weight_decay=options.weight_decay)
     what = json.dumps([card.model_dump(mode="json"), asdict(options), num_segments], sort_keys=True)
     state = TrainingState(net, optimizer, what)
     if folder is not None:
         state.load(folder)
     while len(state.history) < options.epochs and not state.is_stale(options.patience):
         number = len(state.history) + 1
-        train_loss = _train_epoch(net, train, dims, card.task, weights, options, number, rate, optimizer)
+        train_loss = _train_epoch(net, train, dims, card.task, weights, options, number, optimizer)
         found = predict(net, validation or train, dims, card.task)
         logits, truth = found.logits, found.targets
         everything = torch.ones(len(truth), dtype=torch.bool)
@@ -117,6 +120,17 @@ def fit(
     return Fitted(net.eval(), state.history, state.best.number if state.best else 0)
 
 
+def _groups(net: FusionNet, rate: float, tower_rates: Mapping[Modality, float]) -> list[dict[str, Any]]:
+    """The parameters by their largest learning rate."""
+    apart = {m: list(net.towers[m].parameters()) for m in tower_rates}
+    of_towers = {id(p) for parameters in apart.values() for p in parameters}
+    others = [p for p in net.parameters() if id(p) not in of_towers]
+    return [
+        {"params": others, "largest_lr": rate},
+        *({"params": apart[m], "largest_lr": tower_rates[m]} for m in apart),
+    ]
+
+
 def _train_epoch(
     net: FusionNet,
     train: Sequence[Example],
@@ -125,7 +139,6 @@ def _train_epoch(
     weights: Tensor,
     options: FitOptions,
     number: int,
-    rate: float,
     optimizer: torch.optim.Optimizer,
 ) -> float:
     """Goes through the examples once; returns the mean loss."""
@@ -139,7 +152,7 @@ def _train_epoch(
         done = (number - 1 + num_done / len(train)) / options.epochs
         num_done += len(batch.lengths)
         for group in optimizer.param_groups:
-            group["lr"] = rate * one_cycle(done)
+            group["lr"] = group["largest_lr"] * one_cycle(done)
         loss = _loss(net, batch, task, weights, options)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -150,18 +163,26 @@ def _train_epoch(
 
 
 def _loss(net: FusionNet, batch: Batch, task: Task, weights: Tensor, options: FitOptions) -> Tensor:
-    """The loss of all modalities together, and a share of that of each alone."""
-    present = drop_modalities(batch.present, options.modality_dropout)
-    logits = net(batch, present)
+    """The mean loss of all modalities together and of those that are left of them, and a share of that of each alone.
+
+    What is looked at is looked at once, and then judged in each way: else the modality that is learned fastest leaves
+    the others little to learn from (Wang, Tran and Feiszli, arXiv:1905.12681).
+    """
 
     def of(found: Tensor, there: Tensor) -> Tensor:
         by_segment = segment_loss(found, batch.targets, batch.known & there, task, weights, options.smoothing)
         there = there & batch.is_there
         return by_segment + source_loss(found, batch.weak, there, batch.has_weak & there.any(-1), task)
 
-    loss = of(logits.fused, torch.ones_like(batch.known))
-    for m in range(present.shape[-1]):
-        loss = loss + _ALONE_WEIGHT * of(logits.by_modality[:, :, m], present[..., m])
+    everything = torch.ones_like(batch.known)
+    inputs = net.enter(batch, batch.present)
+    whole = net.fuse(inputs, batch, batch.present)
+    loss = of(whole.fused, everything)
+    left = drop_modalities(batch.present, options.modality_dropout)
+    if not torch.equal(left, batch.present):
+        loss = (loss + of(net.fuse(inputs, batch, left).fused, everything)) / 2
+    for m in range(left.shape[-1]):
+        loss = loss + _ALONE_WEIGHT * of(whole.by_modality[:, :, m], batch.present[..., m])
     return loss
 
 

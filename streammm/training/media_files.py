@@ -37,7 +37,7 @@ class MediaFiles:
         self._by_name: dict[str, list[tuple[str, ...]]] = {}
         self._by_stem: dict[str, list[tuple[str, ...]]] = {}
         self._found: dict[str, str | None] = {}
-        for parts in _files_below(media):
+        for parts in files_below(media):
             self._by_name.setdefault(parts[-1], []).append(parts)
             self._by_stem.setdefault(PurePosixPath(parts[-1]).stem, []).append(parts)
 
@@ -73,7 +73,8 @@ class MediaFiles:
         return str(self.media if self.media.is_file() else self.media.joinpath(*best[0]))
 
 
-def _files_below(media: Path) -> list[tuple[str, ...]]:
+def files_below(media: Path) -> list[tuple[str, ...]]:
+    """The media below a folder, each as the folders that lead to it and its name; of a file that file alone."""
     if media.is_file():
         return [(media.name,)]
     found: list[tuple[str, ...]] = []

@@ -18,21 +18,19 @@ from streammm.encoders.small import SmallPictureNet, SmallSoundNet
 from streammm.encoders.sound import Sound
 from streammm.encoders.trained import save_net
 from streammm.training.dataset import Example
+from streammm.training.vary import other_pictures, other_sounds, other_words
 from streammm.types import Modality
 
-_SHIFT_PIXELS = 4
-_NOISE = 0.003
-_LOUDNESS = 0.5
-"""Pictures are shifted by up to so many pixels in training, sound is made up to so much louder or fainter, with some
-noise: it says the same, and there is more of it."""
+_MOST_ROWS = 256
+"""So many segments go through a net at once, which bounds the memory that takes."""
 
 
 class Tower(nn.Module):
     """A net and what brings raw content into the shape that it takes.
 
     Shape:
-        - content: float32 [B, T, D], each row filled up with NaN, see `encoders.content`
-        - output: float32 [B, T, E]
+        - rows: float32 [N, D], raw content of a segment each, filled up with NaN, see `encoders.content`
+        - output: float32 [N, E]
 
     Args:
         net: what is trained.
@@ -64,18 +62,17 @@ class Tower(nn.Module):
             found: Tensor = self.net(self._items(torch.zeros(1, PIXELS * PIXELS * 3)))
         return found.shape[-1]
 
-    def forward(self, content: Tensor) -> Tensor:
-        rows = content.flatten(0, 1)
+    def forward(self, rows: Tensor) -> Tensor:
         lengths = (~rows.isnan()).sum(-1)
         parts: list[Tensor] = []
         places: list[Tensor] = []
         for length in torch.unique(lengths).tolist():
-            place = (lengths == length).nonzero()[:, 0]
-            items = self._items(rows[place, : max(1, length)].nan_to_num())
-            parts.append(self.net(self._vary(items) if self.training else items))
-            places.append(place)
+            for place in (lengths == length).nonzero()[:, 0].split(_MOST_ROWS):
+                items = self._items(rows[place, : max(1, length)].nan_to_num())
+                parts.append(self.net(self._vary(items) if self.training else items))
+                places.append(place)
         order = torch.cat(places).argsort()
-        return torch.cat(parts)[order].reshape(*content.shape[:2], -1)
+        return torch.cat(parts)[order]
 
     def save(self, folder: Path, modality: Modality) -> str:
         """Writes the net beside a model; returns the name of the encoder that it is then."""
@@ -97,14 +94,14 @@ def make_towers(names: Mapping[Modality, str], train: Sequence[Example]) -> dict
 def _make(name: str, modality: Modality, train: Sequence[Example]) -> Tower:
     kind = UNTRAINED[name, modality]
     if kind == "SmallSoundNet":
-        return Tower(SmallSoundNet(), _sounds, _other_sounds, name, {})
+        return Tower(SmallSoundNet(), _sounds, other_sounds, name, {})
     if kind == "FoundingRnn":
-        texts = [_text(row) for e in train for row in e.features.vectors.get("text", np.zeros((0, 0), np.float32))]
+        texts = [_text(row) for e in train for row in e.features.vectors.get("text", np.zeros((0, 0), np.float32))[:]]
         words = Words.of(texts, least_count=1)
         net = FoundingRnn(len(words))
-        return Tower(net, lambda x: _numbers(x, words), lambda x: x, name, {"words": words.to_json()})
+        return Tower(net, lambda x: _numbers(x, words), other_words, name, {"words": words.to_json()})
     cnn = FoundingCnn(PIXELS) if kind == "FoundingCnn" else SmallPictureNet(pixels=PIXELS)
-    return Tower(cnn, _pictures, _other_pictures, name, {})
+    return Tower(cnn, _pictures, other_pictures, name, {})
 
 
 def _pictures(rows: Tensor) -> Tensor:
@@ -114,23 +111,8 @@ def _pictures(rows: Tensor) -> Tensor:
     return rows[:, :whole].reshape(len(rows), -1, PIXELS, PIXELS, 3)
 
 
-def _other_pictures(frames: Tensor) -> Tensor:
-    across, down = (int(n) for n in torch.randint(-_SHIFT_PIXELS, _SHIFT_PIXELS + 1, (2,)))
-    padded = functional.pad(
-        frames.movedim(-1, 2).flatten(0, 1), (_SHIFT_PIXELS,) * 4, mode="replicate"
-    )  # [N * F, 3, H, W]
-    left, top = _SHIFT_PIXELS + across, _SHIFT_PIXELS + down
-    shifted = padded[:, :, top : top + PIXELS, left : left + PIXELS]
-    return shifted.reshape(*frames.shape[:2], 3, PIXELS, PIXELS).movedim(2, -1)
-
-
 def _sounds(rows: Tensor) -> Tensor:
     return functional.pad(rows, (0, max(0, Sound().least - rows.shape[1])))
-
-
-def _other_sounds(waveforms: Tensor) -> Tensor:
-    gain = 1 + _LOUDNESS * (2 * torch.rand(len(waveforms), 1) - 1)
-    return gain * waveforms + _NOISE * torch.rand(len(waveforms), 1) * torch.randn_like(waveforms)
 
 
 def _numbers(rows: Tensor, words: Words) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import yaml
 
 from streammm.config import MODEL_SETTINGS_FILE, Config, TrainingConfig
+from streammm.encoders.net import NetEncoder
 from streammm.errors import ConfigError
 from streammm.fusion.trained import EventCard, ModelCard, Task, save_model
 from streammm.training.annotations import Annotation, Annotations
@@ -27,16 +27,16 @@ from streammm.training.evaluate import (
 )
 from streammm.training.features import Features
 from streammm.training.fit import FitOptions, Fitted, fit
-from streammm.training.predict import FusionNet, predict
+from streammm.training.page import write_evaluation
+from streammm.training.predict import FusionNet, past_towers, predict
 from streammm.training.segment_labels import segment_labels
 from streammm.training.split import Split, split_sources
 from streammm.training.state import Epoch
-from streammm.training.towers import make_towers
+from streammm.training.towers import Tower, make_towers
 from streammm.training.tune_events import OPEN, tune_events
+from streammm.training.tuning import TunedTower
 from streammm.training.write import model_card_text, write_curve
 from streammm.types import MODALITIES, Modality
-
-METRICS_FILE = "metrics.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ def train_model(
     weights: Mapping[Modality, list[str]],
     out: Path,
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+    tuned: Mapping[Modality, NetEncoder] | None = None,
 ) -> Trained:
     """Trains a model on labelled sources and writes its directory.
 
@@ -100,6 +101,7 @@ def train_model(
         weights: digests of each encoder's weights.
         out: the model's directory.
         on_epoch: told of every epoch.
+        tuned: encoders that are trained further; features of their modalities are raw content.
 
     Raises:
         ConfigError: there is too little to learn from.
@@ -115,16 +117,17 @@ def train_model(
         seed=training.seed,
     )
     labels = annotations.labels
-
-    def examples(sources: Sequence[str]) -> list[Example]:
-        return examples_of(sources, by_source, features, labels, task)
-
-    train, validation, test = map(examples, (split.train, split.validation, split.test))
+    parts = split.train, split.validation, split.test
+    train, validation, test = (examples_of(sources, by_source, features, labels, task) for sources in parts)
     if not train or not validation:
         raise ConfigError("no labelled source could be read; see what was quarantined")
     dims = _dims([*train, *validation, *test])
     encoders: dict[Modality, str] = {m: getattr(config.encoders, m) for m in dims}
-    towers = make_towers(encoders, train)
+    tuned = {m: encoder for m, encoder in (tuned or {}).items() if m in dims}
+    towers: dict[Modality, Tower | TunedTower] = {
+        **make_towers(encoders, train),
+        **{m: TunedTower(encoder) for m, encoder in tuned.items()},
+    }
     card = ModelCard(
         task=task,
         labels=labels,
@@ -141,6 +144,7 @@ def train_model(
         epochs=training.epochs,
         patience=training.patience,
         learning_rate=training.learning_rate,
+        tower_rates=dict.fromkeys(tuned, training.fine_tune_learning_rate),
         modality_dropout=training.modality_dropout,
         balance_classes=training.balance_classes,
         seed=training.seed,
@@ -160,10 +164,12 @@ def train_model(
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    card = _calibrated(card, fitted, validation, dims)
-    card = _with_events(card, fitted.net, validation, by_source, dims)
-    judged = test or validation
-    report = evaluate(fitted.net, judged, by_source, card, dims)
+    net, validation, made_dims = past_towers(fitted.net, validation, dims)
+    card = _calibrated(card, net, validation, made_dims)
+    card = _with_events(card, net, validation, by_source, made_dims)
+    if test:
+        net, test, made_dims = past_towers(fitted.net, test, dims)
+    report = evaluate(net, test or validation, by_source, card, made_dims)
     report["judged_on"] = "test" if test else "validation"
     notes = (*annotations.notes, *split.notes, *_missing_notes(split, train, validation, test))
     out.mkdir(parents=True, exist_ok=True)
@@ -183,10 +189,10 @@ def _dims(examples: Sequence[Example]) -> dict[Modality, int]:
 
 
 def _calibrated(
-    card: ModelCard, fitted: Fitted, validation: Sequence[Example], dims: Mapping[Modality, int]
+    card: ModelCard, net: FusionNet, validation: Sequence[Example], dims: Mapping[Modality, int]
 ) -> ModelCard:
     """The card with temperature and thresholds, both from validation alone."""
-    found = predict(fitted.net, validation, dims, card.task)
+    found = predict(net, validation, dims, card.task)
     logits, targets = found.logits.numpy(), found.targets.numpy()
     if not len(found):
         return card
@@ -235,6 +241,6 @@ def _write(out: Path, found: Trained, config: Config) -> None:
     report = {**found.report, "notes": list(found.notes), "best_epoch": found.fitted.best}
     report["num_training_sources"] = len(found.split.train)
     report["num_validation_sources"] = len(found.split.validation)
-    (out / METRICS_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_evaluation(out, out.name, report)
     (out / "README.md").write_text(model_card_text(out.name, found.card, report), encoding="utf-8")
     write_curve(out / "learning_curve.svg", found.fitted.history, found.fitted.best)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from streammm.fusion.trained import ModelCard
+from streammm.training.page import CONFUSION_FILE, PAGE_FILE, figure_text, judged
 from streammm.training.state import Epoch
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 320, 48
@@ -39,15 +40,18 @@ def model_card_text(name: str, card: ModelCard, report: Mapping[str, Any]) -> st
         "",
         "## How good it is",
         "",
-        f"On {report['num_sources']} sources, {report['num_whole_sources']} of them as a whole, "
-        f"{report['num_segments']} segments, of the {report['judged_on']} part"
+        f"On {judged(report)}"
         + (", which also chose the epoch and so flatters a little" if report["judged_on"] == "validation" else "")
         + "; in brackets 95 % intervals, sources drawn anew (bootstrap).",
         "",
         "| figure | value |",
         "|---|---|",
         *(f"| {figure} | {_figure(found)} |" for figure, found in report["figures"].items()),
-        *(f"| {case} | {value:.3f} |" for case, value in report["by_modality"].items()),
+        *(f"| {report['score']} {case} | {_figure(found)} |" for case, found in report["by_modality"].items()),
+        "",
+        f"![What is taken for what]({CONFUSION_FILE})",
+        "",
+        f"The segments that it fails at most are in [{PAGE_FILE}]({PAGE_FILE}), with links to them.",
         "",
         f"Calibration: logits are divided by {card.temperature:.3f}, found on validation. Thresholds by label are in "
         "`model.json`"
@@ -63,16 +67,17 @@ def model_card_text(name: str, card: ModelCard, report: Mapping[str, Any]) -> st
 
 
 def _trained_along(card: ModelCard) -> str:
-    along = [m for m, name in card.encoders.items() if name.endswith(f":{m}.safetensors")]
-    return f"Trained along, from nothing: {', '.join(along)}." if along else "The encoders were not trained along."
+    along = {m: name.partition(":")[0] for m, name in card.encoders.items() if name.endswith(f":{m}.safetensors")}
+    tuned = sorted(m for m, family in along.items() if family == "tuned")
+    begun = sorted(set(along) - set(tuned))
+    parts = [f"Trained along, from nothing: {', '.join(begun)}."] if begun else []
+    parts += [f"Trained further: {', '.join(tuned)}."] if tuned else []
+    return " ".join(parts) or "The encoders were not trained along."
 
 
 def _figure(found: Mapping[str, float | None]) -> str:
-    if found["value"] is None:
-        return "not defined"
-    if found["low"] is None or found["high"] is None:
-        return f"{found['value']:.3f}"
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+    value, interval = figure_text(found)
+    return f"{value} ({interval})" if interval else value
 
 
 def write_curve(path: Path, history: Sequence[Epoch], best: int) -> None:

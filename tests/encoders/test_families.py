@@ -315,7 +315,7 @@ def test_a_net_that_openvino_gives_other_numbers_of_is_refused() -> None:
 
 
 def test_a_net_can_be_trained_and_run_with_what_it_learnt(
-    mobilenet: tuple[nn.Module, Path], make_segment: MakeSegment
+    mobilenet: tuple[nn.Module, Path], make_segment: MakeSegment, tmp_path: Path
 ) -> None:
     name = f"torchvision:mobilenet_v3_small@{mobilenet[1]}"
     segments = [make_segment(f) for f in pictures(2, 2, side=224)]
@@ -331,7 +331,8 @@ def test_a_net_can_be_trained_and_run_with_what_it_learnt(
     np.testing.assert_array_equal(encoder.encode(segments).vectors, before)  # what runs is not what is trained
     other = make_encoder(configured("video", name), "video")
     assert isinstance(other, NetEncoder)
-    other.tune(net.state_dict())
+    save_file(net.state_dict(), tmp_path / "tuned.safetensors")
+    other.tune(tmp_path / "tuned.safetensors")
     assert other.identity != encoder.identity
     other.setup()
     found = other.encode(segments).vectors

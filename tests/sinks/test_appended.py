@@ -42,6 +42,18 @@ def test_what_is_missing_is_told_again_and_what_is_of_others_is_kept(tmp_path: P
     assert kept.read_text() == "precious\n"
 
 
+def test_a_first_write_that_fails_again_and_again_leaves_one_file(tmp_path: Path) -> None:
+    sink = Csv("s", tmp_path / "f.csv")
+    for _ in range(3):
+        sink.start(0, None, "run")
+        sink.close()
+    sink.start(0, None, "run")
+    sink.write(rows(0, 1))
+    sink.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["f.csv"]
+    assert len((tmp_path / "f.csv").read_text().splitlines()) == 2
+
+
 def test_csv_holds_what_the_table_shows(tmp_path: Path) -> None:
     sink = Csv("s", tmp_path / "f.csv")
     sink.start(0, None, "run")

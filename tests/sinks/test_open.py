@@ -110,8 +110,8 @@ def test_two_sinks_at_one_address_need_names(tmp_path: Path) -> None:
 
 def test_the_secret_of_webhooks_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMMM_WEBHOOK_SECRET", "one")
-    monkeypatch.setenv("OTHER", "two")
+    monkeypatch.setenv("OTHER", "tw-o")
     one, other = opened("https://a/", {"to": "https://b/", "secret": "${OTHER}"})
-    assert (one._secret, other._secret) == (b"one", b"two")
+    assert (one._secret, other._secret) == (b"one", b"tw-o")
     config = load(sinks=[{"to": "https://b/", "secret": "${OTHER}"}])
-    assert "two" not in config.to_yaml()
+    assert "tw-o" not in config.to_yaml()

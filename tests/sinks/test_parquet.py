@@ -50,10 +50,12 @@ def test_what_was_written_and_not_noted_is_deleted_and_nothing_else(tmp_path: Pa
         sink.write(rows(0, 3))
         sink.write(rows(3, 5))
     (tmp_path / "rows" / ".part-abc1-000000000006-000000000009.parquet").write_bytes(b"torn")
+    (tmp_path / "rows" / ".part-abc0-000000000006-000000000009.parquet").write_bytes(b"another run is at it")
     assert sink.start(3, None, "abc1") == 3
     sink.write(rows(3, 6))
     names = sorted(path.name for path in (tmp_path / "rows").iterdir())
     assert names == [
+        ".part-abc0-000000000006-000000000009.parquet",
         "part-abc0-000000000001-000000000003.parquet",
         "part-abc0-000000000004-000000000005.parquet",
         "part-abc1-000000000001-000000000003.parquet",

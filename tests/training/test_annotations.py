@@ -81,6 +81,22 @@ def test_a_folder_of_labels_is_read_as_one(tmp_path: Path, media: Path) -> None:
         read_annotations(tmp_path / "gone.csv", media)
 
 
+def test_folders_may_be_the_labels(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    touch(folder, "dog/1.ogg", "dog/more/2.ogg", "cat/1.ogg", "cat/1.srt", "loose.mp4", "readme.txt")
+    found = read_annotations(folder, folder)
+    assert [(Path(a.source).relative_to(folder).as_posix(), a.label, a.split) for a in found.items] == [
+        ("cat/1.ogg", "cat", None),
+        ("dog/1.ogg", "dog", None),
+        ("dog/more/2.ogg", "dog", None),
+    ]
+    assert found.notes == ("1 files are in no folder of a label and are left out: loose.mp4",)
+    parted = tmp_path / "parted"
+    touch(parted, "train/dog/1.ogg", "val/dog/1.ogg", "test/cat/1.ogg")
+    found = read_annotations(parted, parted)
+    assert [(a.label, a.split) for a in found.items] == [("cat", "test"), ("dog", "train"), ("dog", "validation")]
+
+
 def annotations(*items: tuple) -> Annotations:
     made = tuple(Annotation(*item) for item in items)
     return Annotations(made, tuple(sorted({item.label for item in made})))

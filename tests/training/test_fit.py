@@ -14,7 +14,8 @@ from streammm.training.dataset import batches, collate
 from streammm.training.evaluate import score
 from streammm.training.fit import FitOptions, fit, one_cycle
 from streammm.training.loss import balanced_weights, drop_modalities, pool, segment_loss, source_loss
-from streammm.training.predict import predict
+from streammm.training.predict import FusionNet, predict
+from streammm.types import MODALITIES
 from tests.training.made import DIMS, NUM_CLASSES, example, examples
 
 LABELS = ("a", "b", "c")
@@ -171,3 +172,25 @@ def test_the_loss_counts_each_modality_alone(monkeypatch: pytest.MonkeyPatch) ->
     loss = fitting._loss(net, batch, "multi_class", torch.ones(3), OPTIONS)
     loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.network.alone.parameters())
+
+
+def test_a_tower_is_given_what_is_present_and_nothing_else() -> None:
+    class Tower(torch.nn.Module):
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            given.append(rows)
+            return rows + 1
+
+    given: list[torch.Tensor] = []
+    batch = collate(examples(4, 0), DIMS)
+    net = FusionNet(card().network(0.0), {"audio": Tower()})
+    audio = MODALITIES.index("audio")
+    present = batch.present.clone()
+    present[1:, :, audio] = False
+    is_present = present[..., audio]
+    entered = net.enter(batch, present)["audio"]
+    assert torch.equal(given[0], batch.inputs["audio"][is_present])
+    assert torch.equal(entered[is_present], given[0] + 1)
+    assert not entered[~is_present].any()
+    present[..., audio] = False
+    assert not net.enter(batch, present)["audio"].any()
+    assert len(given) == 1

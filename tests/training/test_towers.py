@@ -47,19 +47,20 @@ def example(segments: list[Segment], modality: Modality, name: str) -> Example:
 def test_a_trained_net_gives_as_an_encoder_what_it_gave_in_training(
     name: str, modality: Modality, tmp_path: Path
 ) -> None:
+    torch.manual_seed(0)
     segments = [segment(4, 32_000, "nine lives"), segment(3, 20_000, "eight"), segment(4, 32_000, "one two three")]
     train = [example(segments, modality, name)]
     towers = make_towers({modality: name}, train)
     tower = towers[modality].eval()
     width = train[0].features.vectors[modality].shape[1]
     with torch.no_grad():
-        wanted = tower(collate(train, {modality: width + 5}).inputs[modality])[0]
+        wanted = tower(collate(train, {modality: width + 5}).inputs[modality][0])
     assert wanted.shape == (3, tower.dim)
     encoder = find(
         tower.save(tmp_path, modality).replace(":", f":{tmp_path}/"), modality, runtime="torch", device="cpu"
     )
     encoder.setup()
-    np.testing.assert_allclose(encoder.encode(segments).vectors, wanted.numpy(), atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(segments).vectors, wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_what_cannot_be_trained_from_nothing_is_said() -> None:

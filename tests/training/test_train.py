@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from streammm.build import make_events
 from streammm.config import load
-from streammm.errors import ConfigError
+from streammm.errors import ConfigError, SourceError
 from streammm.fusion.trained import load_model
+from streammm.kept import Kept
 from streammm.training.annotations import Annotation, Annotations
 from streammm.training.features import FeatureCache, Features
+from streammm.training.ragged import Ragged
 from streammm.training.split import split_sources
 from streammm.training.train import task_of, train_model
 from tests.conftest import write_clip
@@ -44,7 +48,7 @@ def test_a_model_directory_holds_what_it_takes_to_use_and_to_judge_it(tmp_path: 
     assert len(seen) == len(found.fitted.history)
     assert (len(found.split.test), found.report["judged_on"], found.report["num_segments"]) == (3, "test", 12)
     assert found.report["figures"]["accuracy"]["value"] == 1.0
-    assert found.report["confusion"] == [[6, 0, 0], [0, 3, 0], [0, 0, 3]]
+    assert found.report["confusion"]["counts"] == [[6, 0, 0], [0, 3, 0], [0, 0, 3]]
     assert found.report["by_modality"].keys() == {
         f"{case} {m}" for case in ("only", "without") for m in ("audio", "video")
     }
@@ -62,10 +66,13 @@ def test_a_model_directory_holds_what_it_takes_to_use_and_to_judge_it(tmp_path: 
     assert others.open_scores == (tuned["a"].open_score, 0.9)
     assert found.report["figures"]["event F1, micro"]["value"] == 1.0
     text = (tmp_path / "m" / "README.md").read_text()
-    for words in ("9 sources", "| accuracy | 1.000", "drawn at random", "`c` means none"):
-        assert words in text or words == "9 sources"
+    for words in ("| accuracy | 1.000", "| accuracy without video | ", "drawn at random", "`c` means none"):
+        assert words in text
     assert json.loads((tmp_path / "m" / "metrics.json").read_text())["best_epoch"] == found.fitted.best
     assert (tmp_path / "m" / "learning_curve.svg").read_text().count("<polyline") == 3
+    assert "<td>without video</td>" in (tmp_path / "m" / "evaluation.html").read_text()
+    assert "a, taken for a: 6 of 6" in (tmp_path / "m" / "confusion.svg").read_text()
+    assert "(confusion.svg)" in text
     assert load(model=str(tmp_path / "m")).training.epochs == 6
 
 
@@ -114,6 +121,60 @@ def test_features_are_found_by_content(tmp_path: Path) -> None:
     assert cache.get(str(first)) is None
 
 
+def test_a_file_is_hashed_once_as_long_as_it_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: (hashed.append(file.name), digest(file, kind))[1])
+    cache, film = FeatureCache({}, tmp_path / "cache"), tmp_path / "a.mp4"
+    film.write_bytes(b"film")
+    assert str(film) not in cache
+    cache.put(features([0, 1], str(film)))
+    assert str(film) in cache
+    was = cache.digest(str(film))
+    assert cache.get(str(film)) is not None
+    assert hashed == [str(film)] or hashed == [film]
+    film.write_bytes(b"another film")
+    assert cache.digest(str(film)) != was
+    assert str(film) not in cache
+    assert len(hashed) == 2
+    cache.put(features([0, 1], str(film)))
+    cache.path(str(film)).write_bytes(cache.path(str(film)).read_bytes()[:-1])
+    assert str(film) not in cache  # it is cut off
+
+
+def test_raw_content_stays_on_disk_and_is_read_by_the_stretch(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    pixels = [draw.integers(0, 256, 30_000).astype(np.float32), None, draw.integers(0, 256, 9_000).astype(np.float32)]
+    waves = [None, draw.normal(size=32_000).astype(np.float32), draw.normal(size=5).astype(np.float32)]
+    film = tmp_path / "a.mp4"
+    film.write_bytes(b"film")
+    kept = [
+        Kept(str(film), n, 2.0 * n, 2.0 * n + 2.0, {m: x for m, x in (("video", p), ("audio", w)) if x is not None}, {})
+        for n, (p, w) in enumerate(zip(pixels, waves, strict=True))
+    ]
+    cache = FeatureCache({}, tmp_path / "cache")
+    cache.put(Features.of(str(film), iter(kept)))
+    assert cache.path(str(film)).stat().st_size < 39_000 + 4 * 32_005 + 2_000  # a byte a pixel
+    found = cache.get(str(film))
+    assert found is not None
+    assert found.present.tolist() == [[False, False, True], [True, False, False], [True, False, True]]
+    for modality, rows in (("video", pixels), ("audio", waves)):
+        values = found.vectors[modality]
+        assert isinstance(values, Ragged)
+        assert values.shape == (3, max(len(row) for row in rows if row is not None))
+        for n, row in enumerate(rows):
+            one = values[n : n + 1][0]
+            if row is None:
+                assert not one.any()
+            else:
+                np.testing.assert_array_equal(one[: len(row)], row)
+                assert np.isnan(one[len(row) :]).all()
+        np.testing.assert_array_equal(values[1:], values[:][1:])
+    cache.path(str(film)).unlink()
+    with pytest.raises(SourceError, match="what was kept of it is gone"):
+        found.vectors["video"][:1]
+
+
 @pytest.mark.parametrize("damage", ["weights", "card", "nothing"])
 def test_a_model_that_is_damaged_is_said_to_be(tmp_path: Path, damage: str) -> None:
     splits = {f"s{n}": None for n in range(4)}
@@ -139,17 +200,28 @@ def test_own_labels_from_clips_to_a_run(tmp_path: Path, streammm, monkeypatch: p
     assert done.returncode == 0, done.stderr
     assert "gone.mp4" in done.stderr
     assert "accuracy" in done.stdout
+    files = sorted((tmp_path / "cache" / "features").rglob("*.safetensors"))
+    assert len(files) == 8
+    when = [file.stat().st_mtime_ns for file in files]
     again = streammm("train", *arguments, "--set", "training.memory=ema")
-    assert "media seconds" not in again.stderr  # nothing is decoded again
+    assert again.returncode == 0, again.stderr
+    assert [file.stat().st_mtime_ns for file in files] == when  # nothing is decoded again
     write_clip(tmp_path / "new.mp4", 7.0, loudness=0.6, grey=30)
     ran = streammm("run", "new.mp4", "--model", "model", "--out", "rows.jsonl")
     assert ran.returncode == 0, ran.stderr
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [row["segment"] for row in rows] == [0, 1, 2, 3]
     assert {row["labels"][0]["label"] for row in rows} == {"loud"}
-    judged = streammm("evaluate", "model", "labels.csv", "--media", ".", "--json")
+    judged = streammm("evaluate", "model", "labels.csv", "--media", ".", "--out", "judged", "--json")
     assert judged.returncode == 0, judged.stderr
+    assert json.loads(judged.stdout) == json.loads((tmp_path / "judged" / "metrics.json").read_text())
     assert json.loads(judged.stdout)["num_segments"] == 8
+    page = (tmp_path / "judged" / "evaluation.html").read_text()
+    assert f'<a href="{(tmp_path / "loud0.mp4").as_uri()}#t=0,2">loud0.mp4 0.0-2.0 s</a>' in page
+    told = streammm("evaluate", "model", "labels.csv", "--media", ".", "--out", "judged")
+    assert "8 segments, of 8 sources:" in told.stdout
+    assert "quiet3.mp4 0.0-2.0 s" in told.stdout
+    assert (tmp_path / "judged" / "confusion.svg").exists()
     refused = streammm("run", "new.mp4", "--model", "model", "--labels", "cat")
     assert refused.returncode == 2
     assert "a trained model has its own labels" in refused.stderr

@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
+from streammm import journal as journal_module
 from streammm.config import load
 from streammm.journal import Cursor, Entry, Journal
 from streammm.sinks.base import Outlet, UnreachableError, Written
@@ -434,16 +435,17 @@ def test_a_sink_that_is_away_holds_nobody_else_up(light: None, tmp_path: Path) -
 
 
 def test_rows_in_memory_wait_for_a_sink_that_is_away_and_none_is_lost(
-    light: None, web_server: WebServer, tmp_path: Path
+    light: None, web_server: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run without a run directory keeps 10,000 entries for a sink, then it waits for it."""
+    """A run without a run directory keeps so many entries for a sink, then it waits for it."""
+    monkeypatch.setattr(journal_module, "_MAX_UNREAD_IN_MEMORY", 500)
     web_server.answer = lambda *_: (503, {})
-    config = with_sinks(load(labels=LABELS, sinks=[{"to": web_server.url, "batch_entries": 1000}]))
+    config = with_sinks(load(labels=LABELS, sinks=[{"to": web_server.url, "batch_entries": 100}]))
     recorder = Recorder()
     numbers: list[int] = []
 
     def come_back() -> None:
-        eventually(lambda: recorder.snapshot.get("num_rows", 0) >= 10_000, 240)
+        eventually(lambda: recorder.snapshot.get("num_rows", 0) >= 500, 120)
         before = -1
         while before != (before := recorder.snapshot["num_rows"]):
             time.sleep(3.0)
@@ -452,11 +454,11 @@ def test_rows_in_memory_wait_for_a_sink_that_is_away_and_none_is_lost(
 
     thread = threading.Thread(target=come_back)
     thread.start()
-    assert engine.run(config, ["a:12000"], recorder, None, Place(outlets=open_outlets(config)))
+    assert engine.run(config, ["a:1200"], recorder, None, Place(outlets=open_outlets(config)))
     thread.join()
-    assert 10_000 <= numbers[0] < 11_000
+    assert 500 <= numbers[0] < 700
     taken = {entry["id"] for (_, body) in web_server.posts for entry in json.loads(body)["entries"]}
-    assert len(taken) == 12_000
+    assert len(taken) == 1200
     assert recorder.snapshot["undelivered"] == {}
 
 

@@ -84,7 +84,7 @@ def test_a_run_that_fails_at_a_commit_goes_on_with_the_same_events(
     number: int, is_written: bool, light: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path / "whole")
-    real, calls = Journal.commit, []
+    real, calls = Journal.commit_all, []
 
     def commit(self: Journal, *args: Any) -> Any:
         calls.append(args)
@@ -96,7 +96,7 @@ def test_a_run_that_fails_at_a_commit_goes_on_with_the_same_events(
         return answer
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "commit", commit)
+        patch.setattr(Journal, "commit_all", commit)
         with pytest.raises(JournalError, match="gone"):
             run(tmp_path / "cut")
     run(tmp_path / "cut")

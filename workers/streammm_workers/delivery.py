@@ -166,7 +166,7 @@ class Delivery:
         told = written.num_told
         self.num_delivered += len(entries) - len(written.refused) if told is None else told
         self.num_refused += len(written.refused)
-        self.last_refusal = next(reversed(written.refused.values()), self.last_refusal)
+        self.last_refusal = [self.last_refusal, *written.refused.values()][-1]
 
     async def _is_due(self, is_last: bool) -> bool:
         """Whether there is enough, or it has waited long enough."""

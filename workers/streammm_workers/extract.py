@@ -27,7 +27,7 @@ def extract(
     Returns:
         Whether it came to its end; False if it was interrupted.
     """
-    todo = [source for source in sources if cache.get(source) is None]
+    todo = [source for source in sources if source not in cache]
     if not todo:
         return True
     config = load(
@@ -44,7 +44,7 @@ def extract(
         try:
             for source in journal.done(limit=None):
                 entries = _entries_of(journal, source)
-                cache.put(Features.of(source, [kept_of(entry) for entry in entries]))
+                cache.put(Features.of(source, map(kept_of, entries)))
         finally:
             journal.close()
     finally:

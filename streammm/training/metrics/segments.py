@@ -38,6 +38,18 @@ def confusion_matrix(scores: Floats, truth: Ints) -> npt.NDArray[np.int64]:
     return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.int64)
 
 
+def label_confusion(predicted: Bools, truth: Bools) -> npt.NDArray[np.int64]:
+    """What is said where each label (row) holds, of labels that hold together: int64 [K + 1, K + 1].
+
+    On the diagonal is what is said rightly, beside it what is said and does not hold. The last row is where no label
+    holds, the last column where none is said. Where one label holds and one is said, it is `confusion_matrix`.
+    """
+    predicted, truth = (np.column_stack([x, ~x.any(1)]) for x in (np.asarray(predicted, bool), np.asarray(truth, bool)))
+    wrongly = truth.astype(np.int64).T @ (predicted & ~truth)
+    matrix: npt.NDArray[np.int64] = wrongly + np.diag((predicted & truth).sum(0))
+    return matrix
+
+
 def balanced_accuracy(scores: Floats, truth: Ints) -> float:
     """The mean over the classes that occur of the share of their segments that are right.
 

@@ -35,6 +35,13 @@ def test_top1_and_confusion_by_hand() -> None:
     assert segments.balanced_accuracy(scores, np.array([0, 0, 1, 0])) == pytest.approx((1 + 1) / 2)
 
 
+def test_what_is_said_where_labels_hold_together_by_hand() -> None:
+    predicted = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0], [0, 0, 0]], bool)
+    truth = np.array([[1, 0, 1], [0, 0, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0]], bool)
+    found = segments.label_confusion(predicted, truth)
+    assert found.tolist() == [[1, 1, 0, 0], [0, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1]]
+
+
 def test_average_precision_by_hand() -> None:
     # Recall comes in two steps: the first of two at precision 1, the second at 2 of 3.
     found = segments.average_precision(np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, False]))
@@ -71,6 +78,10 @@ def test_classes_as_scikit_learn_and_torchmetrics(seed: int) -> None:
     assert segments.top1(scores, truth) == pytest.approx(sk.accuracy_score(truth, best))
     assert segments.balanced_accuracy(scores, truth) == pytest.approx(sk.balanced_accuracy_score(truth, best))
     assert (segments.confusion_matrix(scores, truth) == sk.confusion_matrix(truth, best)).all()
+    of_labels = segments.label_confusion(segments.one_hot(best, 6), segments.one_hot(truth, 6))
+    assert (of_labels[:6, :6] == sk.confusion_matrix(truth, best)).all()
+    assert not of_labels[6].any()
+    assert not of_labels[:, 6].any()
     ours = segments.mean_average_precision(scores, segments.one_hot(truth, 6))
     theirs = tm.multiclass_average_precision(torch.from_numpy(scores), torch.from_numpy(truth), 6)
     assert ours == pytest.approx(float(theirs), abs=1e-5)
