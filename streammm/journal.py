@@ -30,12 +30,14 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    and_,
     create_engine,
     delete,
     event,
     func,
     insert,
     make_url,
+    or_,
     select,
     update,
 )
@@ -44,12 +46,16 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateSchema
 
 from streammm.errors import ConfigError, SourceError, StreammmError
+from streammm.media.address import public_name
 from streammm.types import SCHEMA_VERSION, SourceReport
 
 FORMAT = 2
 """Of the tables; a journal of another format is not touched."""
 
 TODO, DONE, QUARANTINED, SKIPPED = "todo", "done", "quarantined", "skipped"
+
+REMOVED = "removed"
+"""Why a source is skipped that was taken out of a run by hand."""
 
 _MAX_UNREAD_IN_MEMORY = 10_000
 _NAMES_A_QUERY = 500
@@ -349,6 +355,30 @@ class Journal:
             connection.execute(update(_sources).where(*waits).values(values))
             if not _by_name(connection, [name], _sources.c.status):
                 connection.execute(insert(_sources).values(name=name, **values))
+
+    def remove(self, name: str) -> None:
+        """Leaves a source out from here on, at whatever segment it is; what was made of it stays."""
+        with self._begin() as connection:
+            connection.execute(
+                update(_sources)
+                .where(_sources.c.name == name, _sources.c.status == TODO)
+                .values(status=SKIPPED, reason=REMOVED, epoch=_sources.c.epoch + 1)
+            )
+
+    def put_back(self, name: str) -> str:
+        """Puts a source back that was removed or given up, from its cursor on; its status until now, "" if neither."""
+        left = or_(_sources.c.status == QUARANTINED, and_(_sources.c.status == SKIPPED, _sources.c.reason == REMOVED))
+        with self._begin() as connection:
+            status = connection.scalar(select(_sources.c.status).where(_sources.c.name == name, left))
+            if status is not None:
+                connection.execute(update(_sources).where(_sources.c.name == name).values(status=TODO, reason=""))
+        return str(status or "")
+
+    def name_sources(self, more: Sequence[str]) -> None:
+        """Adds to the sources that a run goes on with, where those are stored; no more so if one holds a secret."""
+        if stored := self.meta("sources"):
+            is_secret = any(public_name(source) != source for source in more)
+            self.put_meta("sources", [] if is_secret else list(dict.fromkeys([*stored, *more])))
 
     def retry_skipped(self, reason: str) -> None:
         """Puts sources that were left out for a reason back."""
