@@ -431,6 +431,14 @@ class AlertConfig(_Section):
         return self.name or f"alert {', '.join(self.labels) or 'any'}"
 
 
+class WatchConfig(_Section):
+    """What `streammm watch` shows."""
+
+    frames: bool = Field(
+        True, description="Show the last picture of each source, as the encoder gets it; it is never stored."
+    )
+
+
 class EngineConfig(_Section):
     """How the work is spread; the defaults fit one machine, and the rows do not depend on it."""
 
@@ -506,6 +514,7 @@ class Config(_Section):
     events: EventsConfig = EventsConfig()
     training: TrainingConfig = TrainingConfig()
     output: OutputConfig = OutputConfig()
+    watch: WatchConfig = WatchConfig()
     engine: EngineConfig = EngineConfig()
     ray: RayConfig = RayConfig()
 
