@@ -277,7 +277,7 @@ async def _messages(cards: Cards) -> AsyncIterator[str]:
             told, seen = _news(cards, seen), cards.number
             yield f"event: cards\ndata: {json.dumps(told, ensure_ascii=False)}\n\n"
             silent_seconds = 0.0
-        if cards.is_over:
+        elif cards.is_over:
             yield "event: over\ndata: {}\n\n"
             return
         await asyncio.sleep(_LOOK_SECONDS)

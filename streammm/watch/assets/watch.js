@@ -93,7 +93,7 @@ class Card {
     }
     const first = this.rows[0];
     const [from, to] = this.spanned.children;
-    from.textContent = first.at ? ofDay(first.at) : clock(first.start);
+    from.textContent = first.at ? `\u2212${clock(last.end - first.start)}` : clock(first.start);
     to.textContent = last.at ? ofDay(last.at) : clock(last.end);
   }
 
