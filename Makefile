@@ -9,7 +9,7 @@ SERVERS := ffmpeg nginx-light libnginx-mod-rtmp python3-gi gir1.2-gst-rtsp-serve
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
 	gstreamer1.0-libav srt-tools mosquitto openssl postgresql prometheus g++ espeak-ng chromium
 
-.PHONY: demo test check lint types imports servers clean
+.PHONY: demo test check lint types imports docs servers clean
 
 demo: $(STAMP)  ## classify a real clip segment by segment, on a local Ray
 	$(BIN)/streammm run --ray -- "$(SOURCE)"
@@ -29,6 +29,9 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
+docs: $(STAMP)  ## build the API reference in docs/api from docstrings; a warning is an error
+	$(BIN)/python docs/api.py
+
 servers:  ## install what the live tests read from, and what speaks in tests (Debian and its kin, as root); without it they are skipped
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SERVERS)
@@ -39,4 +42,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dist docs/api

@@ -5,6 +5,10 @@
 MEDIA is the folder with ``esc10``, ``drone_av`` and ``media``; DIR the stamps of TuxPaint (Debian package
 ``tuxpaint-stamps-default``). A table goes to the standard output; nothing is asserted.
 
+The second table is of `streammm calibrate`, which finds thresholds in one half of each set, without its labels, and is
+judged on the other: F1 and the share of false alarms, means over the labels, with the threshold that is the default and
+with those that were found, and with labels that were evened out as well.
+
 Top-1 is over segments of two seconds, each judged by itself. "right" and "wrong" say how often "none of these" beats
 every label: where the right label is in the list, and with a list that has nothing to do with the set.
 """
@@ -27,9 +31,13 @@ from streammm.encoders.base import Encoder
 from streammm.encoders.image import EfficientNetLite0
 from streammm.encoders.text import MiniLM
 from streammm.fusion.model import Fused, ZeroShotFusion
-from streammm.fusion.vocabulary import GENERAL_LABELS, build_vocabulary
+from streammm.fusion.vocabulary import GENERAL_LABELS, Vocabulary, build_vocabulary
+from streammm.labels import DEFAULT_THRESHOLD
 from streammm.media.options import DecodeOptions
 from streammm.media.reader import SegmentReader
+from streammm.training.background import evened_out, scores_of, thresholds
+from streammm.training.features import Features
+from streammm.training.metrics.segments import mean_average_precision, segment_f1
 from streammm.types import MODALITIES, Embeddings, Modality, Segment
 
 DISTRACTORS = (
@@ -38,6 +46,7 @@ DISTRACTORS = (
     *("mountain", "city street", "dancing", "fireworks", "gunshot", "vacuum cleaner", "washing machine", "telephone"),
     *("door knock", "footsteps", "piano", "drums", "basketball", "hospital", "speech", "castle", "waterfall", "pencil"),
 )
+NUM_HALVES = 6
 UNRELATED = ("wedding ring", "stock market", "passport", "chess", "yoga", "accordion", "toilet flush", "skyscraper")
 SMOOTHING_SECONDS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 
@@ -69,13 +78,16 @@ class Encoders:
         return Item(path.name, segments, embeddings, label)
 
     def fusion(self, labels: Sequence[str], smoothing_seconds: float = 0.0) -> ZeroShotFusion:
-        vocabulary = build_vocabulary(
+        return ZeroShotFusion(self.vocabulary(labels), smoothing_seconds=smoothing_seconds)
+
+    def vocabulary(self, labels: Sequence[str], distractors: Sequence[str] = ()) -> Vocabulary:
+        return build_vocabulary(
             labels,
             self.text.embed,
             picture_classes=self.video.descriptions,
             sound_classes=self.audio.classes,
+            distractors=distractors,
         )
-        return ZeroShotFusion(vocabulary, smoothing_seconds=smoothing_seconds)
 
 
 def fuse(fusion: ZeroShotFusion, items: Sequence[Item], use: Iterable[Modality] = MODALITIES) -> Fused:
@@ -117,6 +129,58 @@ def table(encoders: Encoders, name: str, items: list[Item], labels: Sequence[str
             f"{name:24} {len(labels) + len(extra):6} {int(counts.sum()):8} {top['video']:>8} {top['audio']:>6} "
             f"{top['50/50']:>6} {top['fused']:>6} {right:>6} {wrong:>6}"
         )
+
+
+def features(item: Item) -> Features:
+    """An item as it is kept for training."""
+    made = {m: e for m, e in item.embeddings.items() if e.present.any()}
+    return Features(
+        item.name,
+        np.array([s.start_seconds for s in item.segments]),
+        np.array([s.end_seconds for s in item.segments]),
+        {m: e.vectors for m, e in made.items()},
+        np.stack([item.embeddings[m].present for m in MODALITIES], 1),
+        {m: e.tags for m, e in made.items() if e.tags.shape[1]},
+    )
+
+
+def calibration(encoders: Encoders, name: str, items: list[Item], labels: Sequence[str]) -> None:
+    """What `streammm calibrate` does to labels: found in one half of the items, judged on the other, several times."""
+    extra = tuple(d for d in DISTRACTORS if d not in labels)
+    for case, more, distractors in (("alone", (), ()), ("with distractors", (), extra), ("among more", extra, ())):
+        rows: dict[str, list[list[float]]] = {"as they are": [], "thresholds": [], "evened out": []}
+        vocabulary = encoders.vocabulary([*labels, *more], distractors)
+        for seed in range(NUM_HALVES):
+            order = np.random.default_rng(seed).permutation(len(items))
+            ours, others = ([items[n] for n in part] for part in np.array_split(order, 2))
+            footage, judged = [features(i) for i in ours], [features(i) for i in others]
+            truth = np.concatenate(
+                [np.full(int(f.present.any(1).sum()), i.label) for i, f in zip(others, judged, strict=True)]
+            )
+            for way, used in (("as they are", vocabulary), ("evened out", evened_out(vocabulary, footage))):
+                fusion = ZeroShotFusion(used, smoothing_seconds=0.0)
+                scores, found = scores_of(fusion, judged), thresholds(scores_of(fusion, footage), 0.1)
+                if way == "as they are":
+                    rows["thresholds"].append(_figures(scores, truth, found[: len(labels)]))
+                    found = np.full(len(found), DEFAULT_THRESHOLD)
+                rows[way].append(_figures(scores, truth, found[: len(labels)]))
+        for way, found in rows.items():
+            top, macro, precision, f1, alarms = 100 * np.mean(found, 0)
+            print(f"{name:10} {case:18} {way:12} {top:7.1f} {macro:11.1f} {precision:6.1f} {f1:6.1f} {alarms:7.1f}")
+
+
+def _figures(scores: np.ndarray, truth: np.ndarray, on: np.ndarray) -> list[float]:
+    """Top-1, its mean over labels, mean average precision, mean F1 and mean share of false alarms."""
+    is_true = truth[:, None] == np.arange(len(on))
+    is_found = scores[:, : len(on)] >= on
+    best = scores.argmax(1)
+    return [
+        float((best == truth).mean()),
+        float(np.mean([(best == truth)[is_true[:, k]].mean() for k in range(len(on)) if is_true[:, k].any()])),
+        mean_average_precision(scores[:, : len(on)], is_true),
+        segment_f1(is_found, is_true).macro,
+        float((is_found & ~is_true).sum() / (~is_true).sum()),
+    ]
 
 
 def smoothing(encoders: Encoders, items: list[Item], labels: Sequence[str]) -> None:
@@ -194,10 +258,15 @@ def main() -> None:
     print("set                      labels segments  picture  sound  50/50  fused  right  wrong")
     heard, heard_labels = esc10(encoders, arguments.media / "esc10")
     table(encoders, "ESC-10", heard, heard_labels)
-    table(encoders, "drone_av", *drone_av(encoders, arguments.media / "drone_av"))
+    seen, seen_labels = drone_av(encoders, arguments.media / "drone_av")
+    table(encoders, "drone_av", seen, seen_labels)
     if arguments.stamps:
         table(encoders, "TuxPaint stamps", *stamps(encoders, arguments.stamps))
     smoothing(encoders, heard, heard_labels)
+    print("\nset        labels             calibration    top-1 macro top-1    mAP     F1  alarms")
+    calibration(encoders, "ESC-10", heard, heard_labels)
+    calibration(encoders, "drone_av", seen, seen_labels)
+    print()
     real = sorted((arguments.media / "media" / "real").iterdir())
     for labels in [",".join(GENERAL_LABELS), *(arguments.labels or [])]:
         print(f"\n{labels[:110]}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streammm.config import DEFAULT_OPEN_SCORE, Config, LabelEventsConfig, seconds
+from streammm.config import Config, LabelEventsConfig, seconds
 from streammm.errors import ConfigError
 from streammm.event_rows import EventSettings
+from streammm.labels import DEFAULT_THRESHOLD, Label
 from streammm.media.cutting import Windows
 from streammm.media.filter import SourceFilter
 from streammm.media.listing import MEDIA_SUFFIXES, ListingOptions
@@ -47,7 +49,7 @@ def loaded_encoders(config: Config) -> tuple[Modality, ...]:
 
 def reads_labels(config: Config) -> bool:
     """Whether labels are looked up by what they mean: not where a model knows its own, or where there are none."""
-    return config.model is None and config.labels != ()
+    return config.model is None and config.labels != {}
 
 
 def decode_options(config: Config) -> DecodeOptions:
@@ -175,7 +177,78 @@ def make_vocabulary(config: Config, text_encoder: Any) -> Vocabulary:
         text_encoder.embed,
         picture_classes=_classes(config, "video"),
         sound_classes=_classes(config, "audio"),
+        distractors=config.distractors,
     )
+
+
+def read_vocabulary(config: Config) -> Vocabulary | None:
+    """The vocabulary by a text encoder that is loaded for nothing else; None where no labels are looked up.
+
+    Raises:
+        ConfigError: as `make_vocabulary`.
+    """
+    if not reads_labels(config):
+        return None
+    nobody = config.speech.model_copy(update={"recogniser": None})
+    encoder = make_encoder(config.model_copy(update={"speech": nobody}), "text")
+    encoder.setup()
+    return make_vocabulary(config, encoder)
+
+
+def start_vocabulary(config: Config, labels: Sequence[str]) -> tuple[Vocabulary | None, str]:
+    """What the labels of a training mean, if it is to begin with that, and why not where it was not forbidden.
+
+    A label is looked up by its phrases in the configuration, else by its name, in which _ stands for a blank.
+
+    Raises:
+        ConfigError: it is asked for and cannot be, or the configuration knows labels that there are not.
+    """
+    from streammm.fusion.vocabulary import build_vocabulary
+
+    said = config.labels or {}
+    if unknown := [name for name in said if name not in labels]:
+        raise ConfigError(f"labels: {unknown[0]!r} is none of the labels {', '.join(labels)}")
+    if config.training.start == "nothing":
+        return None, ""
+    words = {name: said.get(name, Label()) for name in labels if name != config.training.background}
+    words = {
+        name: label if label.phrases else label.model_copy(update={"phrases": (name.replace("_", " ").lower(),)})
+        for name, label in words.items()
+    }
+    try:
+        encoder = _found(config, "text")
+        if not hasattr(encoder, "embed"):
+            raise ConfigError(f"{config.encoders.text} makes no vectors of labels; minilm and hf:... do")
+        classes = {m: _classes_if_any(config, m) for m in ("audio", "video")}
+        if not any(classes.values()):
+            raise ConfigError("the encoders have no classes to look labels up among")
+        encoder.setup()
+        found = build_vocabulary(
+            words,
+            encoder.embed,
+            picture_classes=classes["video"],
+            sound_classes=classes["audio"],
+            distractors=config.distractors,
+        )
+    except ConfigError as error:
+        if config.training.start == "labels":
+            raise ConfigError(f"training.start: labels: {error}") from error
+        return None, f"it begins with nothing: {error}"
+    return found, ""
+
+
+def label_thresholds(config: Config) -> dict[str, float]:
+    """The score from which each label counts as there: its own, that of the trained model, or the default."""
+    from streammm.fusion.general_labels import GENERAL_LABELS
+
+    if config.model is not None:
+        from streammm.fusion.trained import read_card
+
+        card = read_card(Path(config.model))
+        return {name: card.thresholds.get(name, 0.5) for name in card.labels if name != card.background}
+    if config.labels is None:
+        return dict.fromkeys(GENERAL_LABELS, DEFAULT_THRESHOLD)
+    return {name: label.threshold or DEFAULT_THRESHOLD for name, label in config.labels.items()}
 
 
 def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier:
@@ -200,7 +273,13 @@ def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier
         fusion = NoFusion()
     else:
         fusion = ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds).eval()
-    return Classifier(fusion, model_name(config), config.output.top_labels, with_text=config.output.text)
+    return Classifier(
+        fusion,
+        model_name(config),
+        config.output.top_labels,
+        with_text=config.output.text,
+        thresholds=label_thresholds(config),
+    )
 
 
 def make_events(config: Config, vocabulary: Vocabulary | None) -> EventSettings | None:
@@ -229,7 +308,7 @@ def make_events(config: Config, vocabulary: Vocabulary | None) -> EventSettings 
                     return float(chosen)
             return default
 
-        opens = value("open_score", DEFAULT_OPEN_SCORE)
+        opens = value("open_score", DEFAULT_THRESHOLD)
         closes = value("close_score", opens / 2)
         is_set = own.close_score is not None or config.events.close_score is not None
         if closes > opens and is_set:
@@ -237,16 +316,6 @@ def make_events(config: Config, vocabulary: Vocabulary | None) -> EventSettings 
         found.append((opens, min(opens, closes), value("min_seconds", 0.0), value("merge_seconds", 2.0)))
     opens_, closes_, least, merge = zip(*found, strict=True)
     return EventSettings(labels, opens_, closes_, least, merge, config.events.gap_seconds, model_name(config))
-
-
-def label_thresholds(config: Config) -> dict[str, float]:
-    """The score from which a label counts as there, where its model says one."""
-    if config.model is None:
-        return {}
-    from streammm.fusion.trained import read_card
-
-    card = read_card(Path(config.model))
-    return {label: card.thresholds.get(label, 0.5) for label in card.labels if label != card.background}
 
 
 def _tuned_events(
@@ -272,6 +341,8 @@ def identity(config: Config) -> dict[str, Any]:
         mode="json", include={"labels", "segment", "encoders", "speech", "fusion", "events", "output"}
     )
     found: dict[str, Any] = {"labels": sections.pop("labels")}
+    if config.distractors:
+        found["distractors"] = list(config.distractors)
     if config.model is not None:
         found["model"] = model_digest(config)
     for section, values in sections.items():
@@ -291,7 +362,7 @@ def feature_identity(config: Config) -> dict[str, Any]:
     return {
         key: value
         for key, value in identity(config).items()
-        if key not in ("labels", "model") and not key.startswith(("fusion.", "events.", "output."))
+        if key not in ("labels", "distractors", "model") and not key.startswith(("fusion.", "events.", "output."))
     }
 
 
@@ -301,6 +372,8 @@ def model_name(config: Config) -> str:
 
     encoders = "+".join(getattr(config.encoders, m) for m in ("video", "audio", "text") if m in used_modalities(config))
     matters = config.model_dump(mode="json", include={"labels", "segment", "encoders", "fusion"})
+    if config.distractors:
+        matters["distractors"] = list(config.distractors)
     matters["precision"] = config.runtime.precision
     matters["mode"] = config.decode.mode
     if config.model is not None:
@@ -343,6 +416,16 @@ def _picture(config: Config) -> Picture:
         return USUAL_PICTURE
     picture: Picture = getattr(make_encoder(config, "video"), "picture", USUAL_PICTURE)
     return picture
+
+
+def _classes_if_any(config: Config, modality: Modality) -> tuple[str, ...]:
+    """As `_classes`; () also where there are none, or raw content is taken for an encoder to be trained further."""
+    if modality in config.training.fine_tune:
+        return ()
+    try:
+        return _classes(config, modality)
+    except ConfigError:
+        return ()
 
 
 def _classes(config: Config, modality: Modality) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import torch
 
 from streammm.fusion.model import Fused
 from streammm.fusion.temporal import State
+from streammm.labels import DEFAULT_THRESHOLD
 from streammm.types import MODALITIES, Classification, Cue, Embeddings, Modality, ModalityResult, Segment
 
 
@@ -45,14 +46,24 @@ class Classifier:
         model: name of the whole set-up, copied into every row.
         top_labels: how many labels a row lists.
         with_text: rows hold the captions or the recognised words themselves.
+        thresholds: the scores from which labels count as found.
     """
 
-    def __init__(self, fusion: Fusion, model: str, top_labels: int, *, with_text: bool = False) -> None:
+    def __init__(
+        self,
+        fusion: Fusion,
+        model: str,
+        top_labels: int,
+        *,
+        with_text: bool = False,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> None:
         self._fusion = fusion
         self._labels = fusion.labels
         self._model = model
         self._top = top_labels
         self._with_text = with_text
+        self._thresholds = torch.tensor([(thresholds or {}).get(x, DEFAULT_THRESHOLD) for x in fusion.labels])
 
     def begin(self, state: State | None = None) -> Rows:
         """The rows of a source, from its beginning or from where `Rows.state` was."""
@@ -109,6 +120,7 @@ class Classifier:
             end_seconds=segment.end_seconds,
             labels=self._best(fused.scores[0, t]),
             other=float(fused.other[0, t]),
+            found=self._found(fused.scores[0, t]),
             modalities={
                 modality: ModalityResult(
                     status=segment.status[modality],
@@ -149,6 +161,10 @@ class Classifier:
     def _best(self, scores: torch.Tensor) -> tuple[tuple[str, float], ...]:
         values, indexes = scores.topk(min(self._top, len(self._labels)))
         return tuple((self._labels[i], value) for i, value in zip(indexes.tolist(), values.tolist(), strict=True))
+
+    def _found(self, scores: torch.Tensor) -> tuple[str, ...]:
+        order = scores.argsort(descending=True, stable=True)
+        return tuple(self._labels[i] for i in order[scores[order] >= self._thresholds[order]].tolist())
 
 
 @dataclass(frozen=True, slots=True)

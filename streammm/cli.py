@@ -1,4 +1,4 @@
-"""The command line: `streammm run`, `deliver`, `status`, `plan`, `probe`, `train` and the rest."""
+"""The command line: `streammm run`, `deliver`, `relabel`, `find`, `status`, `plan`, `probe`, `train` and the rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from streammm import cli_report, cli_training
+from streammm import cli_labels, cli_report, cli_runs, cli_training
 from streammm.config import explained, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.media.address import public_name
@@ -115,7 +115,12 @@ Sources = Annotated[
         help="Files, directories, patterns, @lists, addresses (s3://..., rtsp://...), - for a pipe.",
     ),
 ]
-Labels = Annotated[str | None, typer.Option(metavar="A,B,...", help="What to look and listen for, in any words.")]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,...|FILE.yaml", help="What to look and listen for, in any words, or a file that says more."
+    ),
+]
 ModelDirectory = Annotated[
     Path | None, typer.Option("--model", metavar="DIR", help="Classify with a model that streammm train made.")
 ]
@@ -581,6 +586,9 @@ def models(
     _out.print(Text.assemble(("package.module:Class", "bold"), "  any, an encoder of yours"), soft_wrap=True)
 
 
+app.command()(cli_runs.relabel)
+app.command()(cli_runs.find)
+app.command()(cli_labels.calibrate)
 app.command()(cli_training.train)
 app.command()(cli_training.evaluate)
 

@@ -58,14 +58,17 @@ def train(
     config_file: ConfigFile = None,
     settings: Settings = None,
     columns: Columns = None,
+    words: Annotated[
+        str | None, typer.Option("--labels", metavar="FILE.yaml", help="Phrases that say what the labels mean.")
+    ] = None,
     ray: Ray = None,
 ) -> None:
     """Train a model on your own labels; features are extracted once and kept."""
-    from streammm.build import training_inputs, tuned_encoders, used_modalities, weights_of
+    from streammm.build import start_vocabulary, training_inputs, tuned_encoders, used_modalities, weights_of
     from streammm.training.annotations import read_annotations
     from streammm.training.train import train_model
 
-    config = load(config_file, settings or ())
+    config = load(config_file, settings or (), labels=words)
     annotations = read_annotations(labels, media or _folder_of(labels), layers=columns or ())
     _tell(annotations.notes)
     features, digests = _features(list(annotations.by_source()), training_inputs(config), ray)
@@ -78,7 +81,10 @@ def train(
             highlight=False,
         )
 
-    found = train_model(annotations, features, digests, config, weights, out, show, tuned_encoders(config))
+    vocabulary, why_not = start_vocabulary(config, annotations.labels)
+    _tell([why_not] if why_not else [])
+    tuned = tuned_encoders(config)
+    found = train_model(annotations, features, digests, config, weights, out, show, tuned, vocabulary)
     _tell(note for note in found.notes if note not in annotations.notes)
     _show(found.report, 5)
     _out.print(
@@ -101,7 +107,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one line of JSON.")] = False,
 ) -> None:
     """Judge a model on labelled media that it was not trained on."""
-    from streammm.fusion.trained import load_model
+    from streammm.fusion.trained import input_dims, load_model
     from streammm.training.annotations import read_annotations
     from streammm.training.evaluate import evaluate as judge
     from streammm.training.page import PAGE_FILE, write_evaluation
@@ -121,10 +127,10 @@ def evaluate(
     if unknown := sorted(set(annotations.labels) - set(card.labels)):
         _tell([f"{len(unknown)} labels are not the model's and judge nothing: {', '.join(unknown[:5])}"])
     features, _ = _features(list(by_source), config, ray)
-    examples = examples_of(list(by_source), by_source, features, card.labels, card.task)
+    examples = examples_of(list(by_source), by_source, features, card.labels, card.task, trained.with_tags)
     if not any(example.known.any() or example.weak is not None for example in examples):
         raise ConfigError("nothing in these sources has a label that the model knows")
-    report = judge(FusionNet(trained.network, {}), examples, by_source, card, card.dims)
+    report = judge(FusionNet(trained.network, {}), examples, by_source, card, input_dims(trained.network))
     if out is not None:
         write_evaluation(out, model.resolve().name, report)
     if as_json:

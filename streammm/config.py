@@ -10,14 +10,25 @@ from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from streammm.alerts import minutes_of
 from streammm.errors import ConfigError
+from streammm.labels import DEFAULT_THRESHOLD, Label, Phrases, listed_labels, plain_labels
 from streammm.types import MODALITIES, Modality
 
 MODEL_SETTINGS_FILE = "config.yaml"
 """In the directory of a trained model: the settings under which it was trained, and is run unless others are given."""
+
+LABELS_FILE_SUFFIXES = (".yaml", ".yml", ".json")
 
 _SETTINGS_OF_A_MODEL = frozenset({"encoders", "segment", "decode", "speech", "training"})
 """What it may say: it may come from a stranger, and must not name programs, addresses or databases."""
@@ -29,9 +40,6 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
-
-DEFAULT_OPEN_SCORE = 0.4
-"""Labels of one modality share its score: two that are there at once have just under a half each."""
 
 
 class _Section(BaseModel):
@@ -238,7 +246,7 @@ class EventsConfig(_Section):
     open_score: Share | None = Field(
         None,
         description="Score from which a label is an event. Default: what its model or the label itself says, else "
-        f"{DEFAULT_OPEN_SCORE}.",
+        f"{DEFAULT_THRESHOLD}.",
     )
     close_score: Share | None = Field(
         None, description="Score below which it ends. Default: what its model says, else half of that which opens it."
@@ -289,6 +297,11 @@ class TrainingConfig(_Section):
         "ssm", description="What is remembered of earlier segments: nothing, an average, or what is learned to matter."
     )
     look_ahead: Annotated[int, Field(ge=0)] = Field(0, description="Segments that an answer waits for after its own.")
+    start: Literal["auto", "labels", "nothing"] = Field(
+        "auto",
+        description="What is learned is added to: labels: what the labels mean, as without training, so that a few "
+        "examples of each are enough. auto: that, where the encoders have classes to look them up among.",
+    )
     width: Count = Field(128, description="Channels of the network.")
     epochs: Count = Field(60, description="How often all is gone through, at most.")
     patience: Count = Field(15, description="Epochs without a better validation that end it.")
@@ -312,8 +325,8 @@ class OutputConfig(_Section):
     top_labels: Count = Field(10, description="How many labels a row lists, best first, fused and per modality.")
     embeddings: bool = Field(
         False,
-        description="Keep what the encoders made of each segment in the journal, beside its row: for training and for "
-        "other labels later, without decoding. About 20 kB a segment.",
+        description="Keep what the encoders made of each segment in the journal, beside its row: for training, other "
+        "labels later without decoding, and searching. About 12 kB a segment with pictures and sound.",
     )
     text: bool = Field(
         False, description="Rows hold the captions or recognised words themselves, with their times, not only labels."
@@ -486,8 +499,14 @@ class RayConfig(_Section):
 class Config(_Section):
     """Everything that can be set. Every key has a default; a file or --set names only what differs."""
 
-    labels: tuple[str, ...] | None = Field(
-        None, description="What to look and listen for; [] for nothing. Default: a general list."
+    labels: dict[str, Label] | None = Field(
+        None,
+        description="What to look and listen for: a list of words; or a mapping from each to phrases, not, threshold "
+        "and bias, such as {applause: {phrases: [people clapping], not: [rain], threshold: 0.3}}; or a file (.yaml, "
+        ".json) with that and distractors; [] for nothing. Default: a general list.",
+    )
+    distractors: Phrases = Field(
+        (), description="What is there as well and competes with the labels for the score, but is never reported."
     )
     model: str | None = Field(
         None, description="Directory of a trained model, whose labels, encoders and segments are used. Default: none."
@@ -520,8 +539,11 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _labels_of_one(self) -> Self:
-        if self.model is not None and self.labels is not None:
+        if self.model is not None and (self.labels is not None or self.distractors):
             raise ValueError("a trained model has its own labels: leave labels out")
+        names = {name.casefold() for name in self.labels or ()}
+        if both := [word for word in self.distractors if word.casefold() in names]:
+            raise ValueError(f"distractors: {both[0]!r} is one of the labels")
         return self
 
     @field_validator("sinks", mode="before")
@@ -533,8 +555,12 @@ class Config(_Section):
 
     @field_validator("labels", mode="before")
     @classmethod
-    def _split(cls, labels: Any) -> Any:
-        return _parts(labels)
+    def _named(cls, labels: Any) -> Any:
+        return plain_labels(labels)
+
+    @field_serializer("labels")
+    def _listed(self, labels: dict[str, Label] | None) -> Any:
+        return listed_labels(labels)
 
     @model_validator(mode="after")
     def _alerts_are_of_events(self) -> Self:
@@ -603,6 +629,8 @@ def load(path: Path | None = None, settings: Iterable[str] = (), **overrides: An
             raise ConfigError(f"a setting has the form key=value, such as segment.length_seconds=4, got {setting!r}")
         _put(values, key.strip().split("."), _parse(text, setting), setting)
     values.update({key: value for key, value in overrides.items() if value is not None})
+    if isinstance(labels := values.get("labels"), str) and labels.strip().endswith(LABELS_FILE_SUFFIXES):
+        values |= _labels_file(Path(labels.strip()))
     if isinstance(model := values.get("model"), str):
         folder = Path(model).resolve()
         base = _with_encoders_of(folder, _read(folder / MODEL_SETTINGS_FILE))
@@ -613,6 +641,18 @@ def load(path: Path | None = None, settings: Iterable[str] = (), **overrides: An
         return Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
+
+
+def _labels_file(path: Path) -> dict[str, Any]:
+    """The labels and distractors in a file, which is a configuration with no other keys; or labels alone, in a list."""
+    found = _parsed(path, "labels")
+    if isinstance(found, list):
+        return {"labels": found}
+    if not isinstance(found, dict) or found.get("labels") is None or isinstance(found["labels"], str):
+        raise ConfigError(f"{path} must hold a list of labels, or labels: with a list or a mapping below it")
+    if unknown := [key for key in found if key not in ("labels", "distractors")]:
+        raise ConfigError(f"{path}: unknown key {unknown[0]}; there may be labels and distractors")
+    return found
 
 
 def _with_encoders_of(model: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -638,13 +678,17 @@ def _merged(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _parsed(path: Path, what: str) -> Any:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read the {what} {path}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration {path} is not YAML: {error}") from error
+        raise ConfigError(f"the {what} {path} is not YAML: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values = _parsed(path, "configuration")
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -680,6 +724,8 @@ def _explain(error: ValidationError) -> str:
 
 
 def _nearest(key: str) -> str:
+    if key.startswith("labels."):
+        return f"; a label has {', '.join(info.alias or name for name, info in Label.model_fields.items())}"
     close = difflib.get_close_matches(key, list(keys(Config)), n=1, cutoff=0.4)
     return f"; did you mean {close[0]}?" if close else ""
 

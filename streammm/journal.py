@@ -52,7 +52,10 @@ from streammm.types import SCHEMA_VERSION, SourceReport
 FORMAT = 2
 """Of the tables; a journal of another format is not touched."""
 
-TODO, DONE, QUARANTINED, SKIPPED = "todo", "done", "quarantined", "skipped"
+TODO, DONE, QUARANTINED, SKIPPED = _STATUSES = "todo", "done", "quarantined", "skipped"
+
+EMBEDDINGS = "embeddings"
+"""The kind of the entries that hold them: by far the largest, and read only by who asks for them."""
 
 REMOVED = "removed"
 """Why a source is skipped that was taken out of a run by hand."""
@@ -139,7 +142,10 @@ _CURSOR = tuple(each.name for each in fields(Cursor))
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How a source stands: its status, why it was given up or left out, and what was counted of it so far."""
+    """How a source stands: its status, why it was given up or left out, and what was counted of it so far.
+
+    ``status`` is todo, done, quarantined or skipped.
+    """
 
     name: str
     status: str
@@ -413,14 +419,26 @@ class Journal:
         return found[0], json.loads(found[1])
 
     def read(self, after: int, limit: int = 1000, *, source: str | None = None, kind: str | None = None) -> list[Entry]:
-        """Entries after a position, in the order in which they were committed; all, or of one source or kind."""
+        """Entries after a position, in the order in which they were committed, of one source or all.
+
+        They are of one kind, or of all kinds but embeddings.
+        """
+        query = _reading().where(_entries.c.position > after).order_by(_entries.c.position).limit(limit)
+        if source is not None:
+            query = query.where(_sources.c.name == source)
+        query = query.where(_entries.c.kind != EMBEDDINGS if kind is None else _entries.c.kind == kind)
         with self._begin() as connection:
-            query = _reading().where(_entries.c.position > after).order_by(_entries.c.position).limit(limit)
-            if source is not None:
-                query = query.where(_sources.c.name == source)
-            if kind is not None:
-                query = query.where(_entries.c.kind == kind)
             return [Entry(*row) for row in connection.execute(query)]
+
+    def read_segments(self, source: str, first: int, limit: int) -> list[Entry]:
+        """All entries of a source from a segment on, segment by segment, embeddings among them; at most so many.
+
+        The last segment may be cut off where there are as many as were asked for.
+        """
+        query = _reading().where(_sources.c.name == source, _entries.c.segment >= first)
+        with self._begin() as connection:
+            rows = connection.execute(query.order_by(_entries.c.segment, _entries.c.position).limit(limit))
+            return [Entry(*row) for row in rows]
 
     def run_id(self) -> str:
         """What tells this run from all others, for as long as its journal is not cleared."""
@@ -572,8 +590,8 @@ class Journal:
         with self._begin() as connection:
             return [Entry(name, *row) for row in connection.execute(query)]
 
-    def sources(self, statuses: Sequence[str], page: int = 1000) -> Iterator[SourceState]:
-        """The sources of some statuses, in the order in which they were registered; read so many at a time."""
+    def sources(self, statuses: Sequence[str] = _STATUSES, page: int = 1000) -> Iterator[SourceState]:
+        """The sources of some statuses, or all, in the order in which they were registered; read so many at a time."""
         columns = ("name", "status", "reason", "next_segment", "media_seconds", "num_errors", "last_error")
         query = (
             select(_sources.c.id, *(_sources.c[name] for name in columns), _sources.c.num_restarts)

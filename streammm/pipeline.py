@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, TypeAlias
 
 from streammm.build import (
     decode_options,
@@ -21,60 +21,73 @@ from streammm.config import Config, load
 from streammm.encoders.isolation import encode_isolated, with_failures
 from streammm.event_rows import EventRow, EventRows
 from streammm.media.address import public_name
+from streammm.media.isolated import IsolatedReader
+from streammm.media.live import LiveReader
 from streammm.media.read import open_reader
 from streammm.types import Classification
 
+Labels: TypeAlias = Sequence[str] | Mapping[str, Any] | str | None
+Reader: TypeAlias = IsolatedReader | LiveReader
+
 
 def classify(
-    source: str | PathLike[str], labels: Sequence[str] | str | None = None, config: Config | None = None
+    source: str | PathLike[str], labels: Labels = None, config: Config | None = None
 ) -> Iterator[Classification]:
     """Yields one row for each segment of a source, in order, as they are made: the rows that `streammm run` writes.
 
     Args:
         source: path of a media file, with captions beside it, or an address; a live one goes on until it is left.
-        labels: what to look and listen for, in any words, as a list or separated by commas; default: those of the
-            configuration, else a general list.
+        labels: what to look and listen for, in any words: a list, a text separated by commas, a mapping to what is said
+            of each, or the name of a file of labels; default: those of the configuration, else a general list.
         config: everything else; `streammm.config.load` reads one from a file.
 
     Raises:
         ConfigError: a label or a setting cannot be used, or a model is not installed.
         SourceError: the file cannot be read.
     """
-    for row, _ in _flow(source, labels, config):
+    for row, _ in flow(fspath(source), configured(config, labels)):
         if row is not None:
             yield row
 
 
 def find_events(
-    source: str | PathLike[str], labels: Sequence[str] | str | None = None, config: Config | None = None
+    source: str | PathLike[str], labels: Labels = None, config: Config | None = None
 ) -> Iterator[dict[str, Any]]:
     """Yields what becomes of events, as they are made: the lines of ``events.jsonl`` that `streammm run` writes.
 
     Arguments and errors are those of `classify`.
     """
-    for _, told in _flow(source, labels, config):
+    for _, told in flow(fspath(source), configured(config, labels)):
         yield from (event.fields for event in told)
 
 
-def _flow(
-    source: str | PathLike[str], labels: Sequence[str] | str | None, config: Config | None
-) -> Iterator[tuple[Classification | None, Sequence[EventRow]]]:
-    """Rows in order, each with what becomes of events; at the end, without a row, what closes then."""
+def configured(config: Config | None, labels: Labels) -> Config:
+    """A configuration with other labels, if there are any."""
     config = config or Config()
-    if labels is not None:
-        config = load(
-            **config.model_dump(exclude={"labels"}), labels=labels if isinstance(labels, str) else tuple(labels)
-        )
+    if labels is None:
+        return config
+    chosen = labels if isinstance(labels, str | Mapping) else tuple(labels)
+    return load(**config.model_dump(exclude={"labels"}), labels=chosen)
+
+
+def flow(
+    source: str, config: Config, opened: Callable[[Reader], None] = lambda reader: None
+) -> Generator[tuple[Classification | None, Sequence[EventRow]], None, None]:
+    """Rows in order, each with what becomes of events; at the end, without a row, what closes then.
+
+    ``opened`` is told what reads the source, which another thread may close.
+    """
     with (
-        open_reader(fspath(source), decode_options(config)) as reader,
+        open_reader(source, decode_options(config)) as reader,
         ThreadPoolExecutor(4, thread_name_prefix="streammm") as threads,
     ):
+        opened(reader)
         encoders = {m: make_encoder(config, m) for m in loaded_encoders(config)}
         list(threads.map(lambda encoder: encoder.setup(), encoders.values()))
         vocabulary = make_vocabulary(config, encoders["text"]) if reads_labels(config) else None
         classifier = make_classifier(config, vocabulary)
         rows, settings = classifier.begin(), make_events(config, vocabulary)
-        events = None if settings is None else EventRows(public_name(fspath(source)), settings)
+        events = None if settings is None else EventRows(public_name(source), settings)
         is_last = False
         while not is_last:
             chunk, is_last = reader.read(config.engine.chunk_segments)

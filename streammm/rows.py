@@ -44,6 +44,7 @@ def row_from_json(data: Mapping[str, Any]) -> Classification:
         offset_seconds=data["offset_seconds"],
         live=_live(data["live"]) if "live" in data else None,
         outage=data.get("outage", ""),
+        found=tuple(data.get("found", ())),
     )
 
 

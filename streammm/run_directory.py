@@ -137,8 +137,8 @@ def held(path: Path) -> Iterator[tuple[Config, tuple[str, str]]]:
     Raises:
         ConfigError: it holds no run, or one works in it.
     """
-    config = load(_config_file(path))
-    _journal_of(path, config).close()
+    config, journal = journal_of(path)
+    journal.close()
     handle = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,8 +167,7 @@ def earlier(path: Path) -> tuple[Config, list[str]]:
     Raises:
         ConfigError: it holds none.
     """
-    config = load(_config_file(path))
-    journal = _journal_of(path, config)
+    config, journal = journal_of(path)
     try:
         sources = journal.meta("sources")
     finally:
@@ -184,7 +183,7 @@ def status_of(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it holds no run.
     """
-    journal = _journal_of(path, load(_config_file(path)))
+    _, journal = journal_of(path)
     try:
         return {
             **journal.summary(),
@@ -202,8 +201,7 @@ def done_in(path: Path) -> tuple[Config, dict[str, float]]:
     Raises:
         ConfigError: it holds no run.
     """
-    config = load(_config_file(path))
-    journal = _journal_of(path, config)
+    config, journal = journal_of(path)
     try:
         return config, journal.done()
     finally:
@@ -216,14 +214,19 @@ def journal_of(path: Path) -> tuple[Config, Journal]:
     Raises:
         ConfigError: it holds no run.
     """
-    config = load(_config_file(path))
+    config = config_of(path)
     return config, _journal_of(path, config)
 
 
-def _config_file(path: Path) -> Path:
+def config_of(path: Path) -> Config:
+    """The configuration of the run in a directory.
+
+    Raises:
+        ConfigError: it holds none.
+    """
     if not (file := path / "config.yaml").exists():
         raise ConfigError(f"{path} holds no run")
-    return file
+    return load(file)
 
 
 def _journal_of(path: Path, config: Config) -> Journal:

@@ -18,7 +18,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="The same whenever and wherever it is worked out.")]
-Version = Annotated[Literal[1], Field(description="Version of this schema.")]
+Version = Annotated[Literal[2], Field(description="Version of this schema.")]
 
 
 class _Form(BaseModel):
@@ -102,6 +102,7 @@ class Row(_Form):
     end_seconds: float
     labels: Annotated[list[Score], Field(description="Best first; none in an outage.")]
     other: Annotated[Share, Field(description='The share of "none of these".')]
+    found: Annotated[list[str], Field(description="Labels whose score reaches their threshold, best first.")]
     modalities: Modalities
     model: Annotated[str, Field(description="Names the encoders and all settings on which the scores depend.")]
     latency_seconds: float

@@ -16,7 +16,7 @@ Modality = Literal["audio", "text", "video"]
 MODALITIES: tuple[Modality, ...] = ("audio", "text", "video")
 """Every modality, sorted; tensors with an M axis are in this order."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of what rows, events and quarantine hold; see `streammm.schema`."""
 
 SAMPLE_RATE_HZ = 16_000
@@ -232,6 +232,7 @@ class Classification:
     """One row of the result: what is seen, heard and said in one segment.
 
     ``labels`` are fused scores, best first; they and ``other``, the share of "none of these", sum to at most 1.
+    ``found`` are the labels whose score reaches their threshold, best first.
     ``latency_seconds`` runs to the row's being made, of a file from the segment's leaving the decoder, of a live source
     from the segment's end. ``offset_seconds``, ``live`` and ``outage`` are the segment's; where there is an outage,
     there are no labels. ``scores``, float32 [K], are those of all labels in the order of the vocabulary, from which
@@ -251,6 +252,7 @@ class Classification:
     live: LiveState | None = None
     outage: str = ""
     scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32), compare=False, repr=False)
+    found: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -270,6 +272,7 @@ class Classification:
             "end_seconds": round(self.end_seconds, 6),
             "labels": _scores_json(self.labels),
             "other": round(self.other, 6),
+            "found": list(self.found),
             "modalities": {
                 name: {
                     "status": str(result.status),

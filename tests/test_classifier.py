@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from safetensors import torch as safetensors
 
 from streammm.classifier import Classifier
 from streammm.fusion.trained import ModelCard, TrainedFusion
+from streammm.labels import DEFAULT_THRESHOLD
+from streammm.rows import row_from_json
 from streammm.types import Classification, Embeddings
 from tests.workers.fakes import segment
 
@@ -67,3 +70,21 @@ def test_an_outage_ends_what_waits_and_is_a_row_of_its_own() -> None:
     found = rows.push([segment(0), segment(1), gone, segment(3)], embeddings(0, 4))
     assert [(row.segment, row.outage) for row in found] == [(0, ""), (1, ""), (2, "nothing came")]
     assert [row.segment for row in rows.flush()] == [3]
+
+
+def test_a_label_is_found_from_its_threshold_on() -> None:
+    torch.manual_seed(0)
+    card = ModelCard(task="multi_label", labels=("a", "b", "c"), dims={"audio": 4}, encoders={"audio": "x"}, width=8)
+    fusion = TrainedFusion(card, card.network()).eval()
+    (row,) = Classifier(fusion, "model", 10).begin().push([segment(0)], embeddings(0, 1))
+    best = [label for label, _ in row.labels]
+    scores = dict(row.labels)
+    assert row.found == tuple(label for label in best if scores[label] >= DEFAULT_THRESHOLD)
+    own = {best[0]: scores[best[0]] + 0.01, best[1]: 0.9999 * scores[best[1]], best[2]: 0.0001}
+    (row,) = Classifier(fusion, "model", 1, thresholds=own).begin().push([segment(0)], embeddings(0, 1))
+    assert (row.found, len(row.labels)) == ((best[1], best[2]), 1)
+    stored = json.loads(json.dumps(row.to_json()))
+    assert stored["found"] == [best[1], best[2]]
+    assert row_from_json(stored).found == row.found
+    del stored["found"]  # a row that was made before there were thresholds
+    assert row_from_json(stored).found == ()

@@ -40,7 +40,7 @@ def test_a_folder_becomes_a_run_directory(streammm: Streammm, folder: Path) -> N
     ]
     assert [json.loads(line) for line in (out / "quarantine.jsonl").read_text().splitlines()] == [
         {
-            "schema": 1,
+            "schema": 2,
             "source": "films/broken.mp4",
             "reason": "not-media",
             "detail": "cannot be opened as media: invalid data found when processing input",
@@ -68,6 +68,7 @@ def test_a_row_has_the_published_form(streammm: Streammm, clip: MakeClip) -> Non
         "end_seconds",
         "labels",
         "other",
+        "found",
         "modalities",
         "model",
         "latency_seconds",
@@ -92,6 +93,24 @@ def test_a_row_has_the_published_form(streammm: Streammm, clip: MakeClip) -> Non
     }
     assert video["weight"] + audio["weight"] == pytest.approx(1.0, abs=1e-5)
     assert {entry["label"] for entry in audio["labels"]} == {"beep", "wall"}
+
+
+def test_labels_come_from_a_file_with_their_thresholds(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
+    clip("a.mp4", 2.0)
+    (tmp_path / "labels.yaml").write_text(
+        "labels: {Ton: {phrases: [beep, dog], not: [music], threshold: 0.0001}, wall: {threshold: 1}}\n"
+        "distractors: [rain]\n"
+    )
+    done = streammm("run", "a.mp4", "--labels", "labels.yaml", "--out", "-")
+    assert done.returncode == 0, done.stderr
+    (row,) = map(json.loads, done.stdout.splitlines())
+    scores = {entry["label"]: entry["score"] for entry in row["labels"]}
+    assert scores.keys() == {"Ton", "wall"}
+    assert 0.0001 < scores["Ton"] <= 1 - row["other"]
+    assert row["found"] == ["Ton"]
+    refused = streammm("run", "a.mp4", "--set", "labels={Ton: {phrase: beep}}", "--out", "-")
+    assert refused.returncode == 2
+    assert "unknown key labels.Ton.phrase; a label has phrases, not, threshold, bias" in refused.stderr
 
 
 def test_rows_go_to_a_file_and_what_was_there_is_kept(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streammm.build import label_thresholds
 from streammm.config import Config, explained, keys, load, seconds
 from streammm.errors import ConfigError
 
@@ -15,7 +16,7 @@ def test_settings_override_the_file_and_keywords_override_both(tmp_path: Path) -
     path.write_text("segment: {length_seconds: 4, frames_per_second: 1}\nlabels: [a, b]\n")
     config = load(path, ["segment.length_seconds=3", "output.top_labels=2"], labels=("x",))
     assert (config.segment.length_seconds, config.segment.frames_per_second) == (3.0, 1.0)
-    assert (config.output.top_labels, config.labels) == (2, ("x",))
+    assert (config.output.top_labels, list(config.labels or {})) == (2, ["x"])
 
 
 def test_the_resolved_configuration_reads_back_as_it_was(tmp_path: Path) -> None:
@@ -23,7 +24,8 @@ def test_the_resolved_configuration_reads_back_as_it_was(tmp_path: Path) -> None
     path = tmp_path / "c.yaml"
     path.write_text(config.to_yaml())
     assert load(path) == config
-    assert config.labels == ("a dog", "a cat")
+    assert list(config.labels or {}) == ["a dog", "a cat"]
+    assert "labels:\n- a dog\n- a cat\n" in config.to_yaml()
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,13 @@ def test_the_resolved_configuration_reads_back_as_it_was(tmp_path: Path) -> None
         ("a: b=1", "unknown key a: b"),
         ("output.top_labels.x=1", "output.top_labels"),
         ("labels=[", "is not YAML"),
+        ("labels={dog: {phrase: x}}", "unknown key labels.dog.phrase; a label has phrases, not, threshold, bias"),
+        ("labels={dog: {threshold: 2}}", "labels.dog.threshold: input should be less than or equal to 1, got 2"),
+        ("labels={dog: {not: ['']}}", "labels.dog.not.0: a label must not be empty"),
+        ("labels=[dog, {Dog: {threshold: 0.2}}, {dog: barking}]", "labels: the label 'dog' is there twice"),
+        ("labels=[yes]", "labels: a label is a text; put True in quotes"),
+        ("labels=none.yaml", "cannot read the labels none.yaml: No such file"),
+        ("distractors=[dog, '']", "distractors.1: a label must not be empty"),
         ("segment.length_seconds=.inf", "segment.length_seconds: input should be a finite number"),
         ("fusion.smoothing_seconds=.nan", "fusion.smoothing_seconds: input should be"),
     ],
@@ -46,6 +55,34 @@ def test_mistakes_are_named(setting: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(settings=[setting])
     assert message in str(caught.value)
+
+
+def test_labels_and_distractors_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "labels.yaml"
+    path.write_text(
+        "labels:\n  dog:\n  Applaus: {phrases: [applause], not: rain, threshold: 0.3}\ndistractors: [car]\n"
+    )
+    config = load(labels=str(path))
+    assert list(config.labels or {}) == ["dog", "Applaus"]
+    assert config.labels is not None
+    assert (config.labels["Applaus"].rivals, config.labels["Applaus"].threshold) == (("rain",), 0.3)
+    assert config.distractors == ("car",)
+    (tmp_path / "resolved.yaml").write_text(config.to_yaml())
+    assert load(tmp_path / "resolved.yaml") == config
+    assert load(settings=[f"labels={path}"]) == config
+    assert label_thresholds(config) == {"dog": 0.4, "Applaus": 0.3}
+    path.write_text("[dog, cat]")
+    assert list(load(labels=str(path)).labels or {}) == ["dog", "cat"]
+    for text in (
+        "labels: [dog]\nfusion: {}\n",
+        "dog: {threshold: 0.3}\n",
+        "labels: other.yaml\n",
+        "",
+        "labels: [car]\ndistractors: [Car]",
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"labels\.yaml|'Car' is one of the labels"):
+            load(labels=str(path))
 
 
 @pytest.mark.parametrize("text", ["- a\n", "a: [", "!!python/object:os.system {}"])

@@ -121,7 +121,7 @@ def test_a_source_that_is_done_or_given_up_is_not_leased(journal: MakeJournal) -
     assert j.register(["a", "b", "c", "d"]) == {"a": DONE, "b": QUARANTINED, "c": SKIPPED, "d": TODO}
     (told,) = j.read(0)
     assert (told.kind, told.segment) == ("quarantine", None)
-    assert json.loads(told.text) == {"schema": 1, "source": "b", "reason": "torn", "detail": "in two"}
+    assert json.loads(told.text) == {"schema": 2, "source": "b", "reason": "torn", "detail": "in two"}
     summary = j.summary()
     assert summary["sources"] == {TODO: 1, DONE: 1, QUARANTINED: 1, SKIPPED: 1}
     assert (summary["quarantined"], summary["skipped"]) == ({"torn": 1}, {"duplicate": 1})

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
 
 _PHRASES = ("{}", "a {}", "a photo of a {}")
 """A label is the mean of these, as in CLIP (Radford et al., arXiv:2103.00020, section 3.1.4): a bare word can be far
@@ -83,35 +84,42 @@ def embed_labels(labels: Sequence[str], embed: Embed) -> Array:
     return normed
 
 
-def picture_meaning(labels: Array, classes: Sequence[str], embed: Embed) -> tuple[Array, Array]:
+def picture_meaning(phrases: Array, starts: Rows, classes: Sequence[str], embed: Embed) -> tuple[Array, Array]:
     """Cosine of each label and each class [K, C], and reliability [K].
 
-    Definitions tell far better than names what a class is; ``classes`` are texts "lemma, lemma: definition".
+    Definitions tell far better than names what a class is; ``classes`` are texts "lemma, lemma: definition". A label
+    is as near to a class as the nearest of its phrases.
+
+    Args:
+        phrases: float32 [P, D], the embeddings of all phrases of the first label, then of the second, ...
+        starts: the first phrase of each of K labels.
     """
     if not classes:
-        return _nothing(labels)
-    cosines: Array = labels @ embed(classes, keep=True).T
+        return _nothing(len(starts))
+    cosines: Array = phrases @ embed(classes, keep=True).T
     worn = [i for i, text in enumerate(classes) if re.split("[,:]", text, maxsplit=1)[0] in _WORN]
-    people = (labels @ embed_labels(_PEOPLE, embed).T).max(1)
+    people = (phrases @ embed_labels(_PEOPLE, embed).T).max(1)
     credit = np.where(people >= _PEOPLE_LEAST, _PEOPLE_CREDIT * people, -1.0)
     cosines[:, worn] = np.maximum(cosines[:, worn], credit[:, None])
+    cosines = np.maximum.reduceat(cosines, starts, axis=0)
     return cosines, _ramp(cosines.max(1), *_PICTURE_RAMP)
 
 
-def sound_meaning(labels: Sequence[str], classes: Sequence[str], embed: Embed) -> tuple[Array, Array]:
+def sound_meaning(phrases: Sequence[str], starts: Rows, classes: Sequence[str], embed: Embed) -> tuple[Array, Array]:
     """Weights of the few classes nearest to each label [K, C], rows of them summing to its reliability [K].
 
     Sounds have names and no definitions, and labels of sounds are like them: bare texts are compared. A class is as
-    near as the best of its comma-separated names.
+    near as the best of its comma-separated names, a label as the nearest of its phrases.
     """
-    vectors = embed(labels)
     if not classes:
-        return _nothing(vectors)
+        return _nothing(len(starts))
+    vectors = embed(phrases)
     names = [[part.strip() for part in re.sub(r"\(.*?\)", "", text).split(",")] for text in classes]
     names = [[*parts, *_ALSO_CALLED.get(text, ())] for parts, text in zip(names, classes, strict=True)]
-    starts = np.cumsum([0] + [len(parts) for parts in names[:-1]])
+    first_names = np.cumsum([0] + [len(parts) for parts in names[:-1]])
     every_name = embed([name for parts in names for name in parts], keep=True)
-    cosines = np.maximum.reduceat(vectors @ every_name.T, starts, axis=1)
+    cosines = np.maximum.reduceat(vectors @ every_name.T, first_names, axis=1)
+    cosines = np.maximum.reduceat(cosines, starts, axis=0)
     general = np.array([text in _GENERAL_SOUNDS for text in classes])
     cosines[general & (cosines < _GENERAL_LEAST)] = -1.0
     nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :_SOUND_NEIGHBOURS]
@@ -123,9 +131,9 @@ def sound_meaning(labels: Sequence[str], classes: Sequence[str], embed: Embed) -
     return weights, reliability
 
 
-def _nothing(labels: Array) -> tuple[Array, Array]:
+def _nothing(num_labels: int) -> tuple[Array, Array]:
     """For an encoder without classes: nothing can be judged."""
-    return np.zeros((len(labels), 0), np.float32), np.zeros(len(labels), np.float32)
+    return np.zeros((num_labels, 0), np.float32), np.zeros(num_labels, np.float32)
 
 
 def _ramp(values: Array, low: float, high: float) -> Array:

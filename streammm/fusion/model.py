@@ -63,6 +63,7 @@ class ZeroShotFusion(nn.Module):
         if unknown or any(not 0 <= w < float("inf") for w in weights.values()) or not any(weights.values()):
             raise ValueError(f"weights must be zero or more for some of {MODALITIES}, got {dict(weights)}")
         self.labels = vocabulary.labels
+        self.num_columns = len(self.labels) + vocabulary.num_distractors + bool(vocabulary.rival_of)
         self.look_ahead = 0
         self.judges = nn.ModuleDict(
             {"audio": SoundJudge(vocabulary), "text": TextJudge(vocabulary), "video": PictureJudge(vocabulary)}
@@ -133,7 +134,7 @@ class ZeroShotFusion(nn.Module):
 
     def _judge(self, inputs: Mapping[Modality, Tensor], present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What each modality says [B, T, M, K], their weighted sum [B, T, K], and the weights [B, T, M]."""
-        nothing = torch.zeros(*present.shape[:2], len(self.labels), device=present.device)
+        nothing = torch.zeros(*present.shape[:2], self.num_columns, device=present.device)
         by_modality = []
         for i, modality in enumerate(MODALITIES):
             if modality not in inputs:
@@ -143,4 +144,4 @@ class ZeroShotFusion(nn.Module):
             by_modality.append(torch.where(there, self.judges[modality](inputs[modality]), 0.0))
         scores = torch.stack(by_modality, 2)
         fused, weights = weighted_sum(scores, present, self.base_weights)
-        return scores, fused, weights
+        return scores[..., : len(self.labels)], fused[..., : len(self.labels)], weights

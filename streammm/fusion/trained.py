@@ -20,8 +20,12 @@ from torch import Tensor, nn
 from streammm.errors import ConfigError
 from streammm.fusion.learned import LearnedFusion, Logits
 from streammm.fusion.model import Fused
+from streammm.fusion.started import StartCard, StartedFusion, num_tags, saved_vocabulary, vocabulary_tensors
 from streammm.fusion.temporal import State
+from streammm.fusion.vocabulary import Vocabulary
 from streammm.types import Embeddings, Modality
+
+_VOCABULARY = "vocabulary."
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
 
@@ -51,7 +55,8 @@ class ModelCard(BaseModel):
     ``background`` is the label that means "none of these", if there is one; rows tell it as ``other``. ``encoders``
     names the encoder of each modality, ``weights`` the digests of their files. ``temperature`` divides the logits
     (Guo et al., arXiv:1706.04599), ``thresholds`` are the probabilities from which a label counts as there, and
-    ``events`` what makes an event of it, tuned where the labels had times.
+    ``events`` what makes an event of it, tuned where the labels had times. ``start`` is what is added to
+    the network's answers, if it began with what its labels mean.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,16 +75,27 @@ class ModelCard(BaseModel):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     thresholds: dict[str, float] = {}
     events: dict[str, EventCard] = {}
+    start: StartCard | None = None
 
-    def network(self, dropout: float = 0.0) -> LearnedFusion:
-        """The network, with weights at random."""
-        return LearnedFusion(
+    @property
+    def places(self) -> list[int]:
+        """The columns of the labels that rows tell: all but the background."""
+        return [n for n, label in enumerate(self.labels) if label != self.background]
+
+    def network(self, dropout: float = 0.0, vocabulary: Vocabulary | None = None) -> LearnedFusion:
+        """The network, with weights at random; one with a ``start`` needs the vocabulary of its labels."""
+        more = {"width": self.width, "join": self.join, "memory": self.memory, "look_ahead": self.look_ahead}
+        if self.start is None or vocabulary is None:
+            return LearnedFusion(self.dims, len(self.labels), **more, dropout=dropout)  # type: ignore[arg-type]
+        return StartedFusion(
             self.dims,
             len(self.labels),
-            width=self.width,
-            join=self.join,
-            memory=self.memory,
-            look_ahead=self.look_ahead,
+            self.start,
+            vocabulary,
+            self.places,
+            None if self.background is None else self.labels.index(self.background),
+            is_multi_label=self.task == "multi_label",
+            **more,
             dropout=dropout,
         )
 
@@ -97,16 +113,18 @@ class TrainedFusion(nn.Module):
         self.card = card
         self.network = network
         self.look_ahead = network.look_ahead
-        self.labels = tuple(label for label in card.labels if label != card.background)
-        self._places = [n for n, label in enumerate(card.labels) if label != card.background]
+        self.labels = tuple(card.labels[n] for n in card.places)
+        self._places = card.places
+        self.with_tags = tuple(m for m, d in input_dims(network).items() if d > network.dims[m])
 
     def init_state(self, batch: int) -> State:
         """As `LearnedFusion.init_state`."""
         return self.network.init_state(batch)
 
     def input_of(self, made: Embeddings) -> Tensor:
-        """What of an encoder's embeddings it takes: float32 [T, D]."""
-        return torch.from_numpy(made.vectors)
+        """What of an encoder's embeddings it takes: float32 [T, D], and class scores behind it where it knows them."""
+        vectors = torch.from_numpy(made.vectors)
+        return torch.cat([vectors, torch.from_numpy(made.tags)], -1) if made.modality in self.with_tags else vectors
 
     def forward(
         self,
@@ -143,8 +161,12 @@ def load_model(path: Path) -> TrainedFusion:
     """
     card = read_card(path)
     try:
-        network = card.network()
-        network.load_state_dict(safetensors.load_file(path / WEIGHTS_FILE))
+        tensors = safetensors.load_file(path / WEIGHTS_FILE)
+        arrays = {k.removeprefix(_VOCABULARY): tensors.pop(k) for k in list(tensors) if k.startswith(_VOCABULARY)}
+        labels = [card.labels[n] for n in card.places]
+        vocabulary = None if card.start is None else saved_vocabulary(arrays, labels, card.start)
+        network = card.network(0.0, vocabulary)
+        network.load_state_dict(tensors)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"the model {path} cannot be read: {str(error).splitlines()[0]}") from error
     return TrainedFusion(card, network).eval()
@@ -166,8 +188,18 @@ def save_model(path: Path, card: ModelCard, network: LearnedFusion) -> None:
     """Writes a model directory's two files."""
     path.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    if isinstance(network, StartedFusion):
+        arrays = vocabulary_tensors(network.vocabulary)
+        tensors |= {f"{_VOCABULARY}{name}": value.contiguous() for name, value in arrays.items()}
     safetensors.save_file(tensors, path / WEIGHTS_FILE)
     (path / MODEL_FILE).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def input_dims(network: LearnedFusion) -> dict[Modality, int]:
+    """The lengths of what a network takes of each modality."""
+    if not isinstance(network, StartedFusion):
+        return dict(network.dims)
+    return {m: d + num_tags(m, network.vocabulary) for m, d in network.dims.items()}
 
 
 def digest_of(path: Path) -> str:

@@ -6,30 +6,35 @@ that ``ZeroShotFusion`` needs to know of the encoders. It is made once per run a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 
-from streammm.errors import ConfigError
 from streammm.fusion.general_labels import GENERAL_LABELS
 from streammm.fusion.meaning import Array, Embed, embed_labels, picture_meaning, sound_meaning
+from streammm.labels import Label, labels_of
+from streammm.types import MODALITIES
 
-__all__ = ["GENERAL_LABELS", "Vocabulary", "build_vocabulary", "check_labels"]
-
-_MAX_LABEL_CHARACTERS = 200
-"""A label is a few words; text of this length is a file read by mistake."""
+__all__ = ["GENERAL_LABELS", "Vocabulary", "build_vocabulary"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
     """The labels to choose from, and what they are in terms of the encoders' outputs.
 
+    There are R rows: first K labels, then ``num_distractors`` things that take part and are never reported, then the
+    rivals of single labels, in ``rival_of`` the label of each.
+
     Shape:
-        - label_vectors: float32 [K, D], embeddings of the labels, length one
-        - picture_cosines: float32 [K, C], cosine of each label and each picture class
-        - sound_weights: float32 [K, C], rows sum to the label's reliability in sound
-        - reliability: float32 [M, K] in [0, 1], how well each modality can judge each label, as in ``MODALITIES``
+        - label_vectors: float32 [P, D], embeddings of all phrases, length one
+        - picture_cosines: float32 [R, C], cosine of each row and each picture class
+        - sound_weights: float32 [R, C], each sums to the row's reliability in sound
+        - reliability: float32 [M, R] in [0, 1], how well each modality can judge each row, as in ``MODALITIES``
+        - phrase_starts: int64 [R], the first phrase of each row; empty: each has one
+        - bias: float32 [M, K], what is added to the logits of each label; empty: nothing
     """
 
     labels: tuple[str, ...]
@@ -37,33 +42,19 @@ class Vocabulary:
     picture_cosines: Array
     sound_weights: Array
     reliability: Array
-
-
-def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """The labels without outer blanks and repetitions (whatever their case), in their order.
-
-    Raises:
-        ConfigError: if there is none, or one that is empty or absurdly long.
-    """
-    if isinstance(labels, str):
-        raise ConfigError(f"labels must be a list, got the text {labels[:60]!r}")
-    unique: dict[str, str] = {}
-    for label in labels:
-        clean = " ".join(label.split())
-        if not clean:
-            raise ConfigError(f"a label must not be empty, got {label!r} in {list(labels)[:20]}")
-        if len(clean) > _MAX_LABEL_CHARACTERS:
-            raise ConfigError(
-                f"a label has at most {_MAX_LABEL_CHARACTERS} characters, got {len(clean)}: {clean[:60]!r}..."
-            )
-        unique.setdefault(clean.casefold(), clean)
-    if not unique:
-        raise ConfigError(f"at least one label is needed, got {list(labels)}")
-    return tuple(unique.values())
+    num_distractors: int = 0
+    rival_of: tuple[int, ...] = ()
+    phrase_starts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    bias: Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
 
 def build_vocabulary(
-    labels: Sequence[str], embed: Embed, *, picture_classes: Sequence[str] = (), sound_classes: Sequence[str] = ()
+    labels: Mapping[str, Label] | Sequence[str],
+    embed: Embed,
+    *,
+    picture_classes: Sequence[str] = (),
+    sound_classes: Sequence[str] = (),
+    distractors: Sequence[str] = (),
 ) -> Vocabulary:
     """Looks every label up among the classes of the encoders, by meaning.
 
@@ -72,13 +63,31 @@ def build_vocabulary(
         embed: the text encoder's ``embed``; it is asked to keep the classes, which cost seconds.
         picture_classes: "lemma, lemma: definition" of each class of the picture encoder; none: pictures judge nothing.
         sound_classes: display name of each class of the sound encoder; none: sound judges nothing.
+        distractors: what competes with the labels for the score and is never reported.
 
     Raises:
         ConfigError: if a label cannot be used.
     """
-    labels = check_labels(labels)
-    vectors = embed_labels(labels, embed)
-    cosines, in_pictures = picture_meaning(vectors, picture_classes, embed)
-    weights, in_sound = sound_meaning(labels, sound_classes, embed)
-    reliability = np.stack([in_sound, np.ones(len(labels), np.float32), in_pictures])
-    return Vocabulary(labels, vectors, cosines, weights, reliability)
+    labels = labels_of(labels)
+    rivals = [(k, rival) for k, label in enumerate(labels.values()) for rival in label.rivals]
+    rows = [
+        *(label.phrases or (name,) for name, label in labels.items()),
+        *((distractor,) for distractor in distractors),
+        *((rival,) for _, rival in rivals),
+    ]
+    starts = np.cumsum([0, *map(len, rows[:-1])])
+    phrases = list(chain.from_iterable(rows))
+    vectors = embed_labels(phrases, embed)
+    cosines, in_pictures = picture_meaning(vectors, starts, picture_classes, embed)
+    weights, in_sound = sound_meaning(phrases, starts, sound_classes, embed)
+    return Vocabulary(
+        tuple(labels),
+        vectors,
+        cosines,
+        weights,
+        np.stack([in_sound, np.ones(len(rows), np.float32), in_pictures]),
+        len(distractors),
+        tuple(k for k, _ in rivals),
+        starts,
+        np.array([[label.bias.get(m, 0.0) for label in labels.values()] for m in MODALITIES], np.float32),
+    )

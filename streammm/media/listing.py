@@ -200,7 +200,7 @@ def _read_parquet(path: str, file: IO[bytes], column: str) -> Iterator[str]:
     except ImportError as error:
         raise ConfigError(f'the list {path} needs pyarrow: pip install "streammm[parquet]"') from error
     try:
-        with parquet.ParquetFile(file) as table:  # type: ignore[no-untyped-call]
+        with parquet.ParquetFile(file) as table:
             chosen = _choose(path, table.schema_arrow.names, column)
             for batch in table.iter_batches(columns=[chosen]):
                 yield from (str(value) for value in batch.column(0).to_pylist() if value)

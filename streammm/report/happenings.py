@@ -1,14 +1,12 @@
-"""The events of one source for its page: those that the run made, or where it made none, what scores make of them."""
+"""The events of one source for its page, as the run committed them with its rows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from streammm.events import EventTracker
 from streammm.journal import Journal, JournalError
-from streammm.types import Classification
 
 MAX_EVENTS = 500
 """So many events a page lists: those with the highest peaks."""
@@ -20,7 +18,7 @@ Events = dict[str, dict[str, Any]]
 
 
 def committed(journal: Journal, source: str) -> Events:
-    """The events that were committed with the rows.
+    """The events of a source.
 
     Raises:
         JournalError: what is there are no events.
@@ -38,22 +36,11 @@ def committed(journal: Journal, source: str) -> Events:
     return found
 
 
-def derived(source: str, rows: Iterable[Classification], labels: Iterable[str]) -> Events:
-    """Events of some labels, made of fused scores."""
-    names = sorted(labels)
-    tracker = EventTracker(source, names)
-    found: Events = {}
-    for row in rows:
-        scores = dict(row.labels)
-        for event in tracker.push(row.start_seconds, row.end_seconds, [scores.get(name, 0.0) for name in names]):
-            found[event.id] = _plain(event.to_json())
-    return found
-
-
 def listed(events: Events) -> list[dict[str, Any]]:
     """The events that a page lists, in the order of time."""
     strongest = sorted(events.values(), key=lambda event: -event["peak"])[:MAX_EVENTS]
-    return sorted(strongest, key=lambda event: (event["start"], event["label"]))
+    strongest.sort(key=lambda event: (event["start"], event["label"]))
+    return [{**event, "peak": round(event["peak"], 3)} for event in strongest]
 
 
 def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,5 +48,5 @@ def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
         "label": str(event["label"]),
         "start": round(float(event["start_seconds"]), 3),
         "end": round(float(event["end_seconds"]), 3),
-        "peak": round(float(event["peak_score"]), 3),
+        "peak": float(event["peak_score"]),
     }

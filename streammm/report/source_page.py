@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from streammm.journal import Journal, JournalError, SourceState
-from streammm.report.happenings import committed, derived, listed
+from streammm.report.happenings import committed, listed
 from streammm.report.preview import Preview, link
 from streammm.report.timeline import Timeline, TimelineBuilder
 from streammm.rows import row_from_json
 from streammm.types import Classification
-
-_ON = 0.5
-_COMMITTED = "As the run made them; events.jsonl has all."
-_DERIVED = "An event is a label whose score, of all together, reaches 0.5, for as long as it is at least 0.4."
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +24,6 @@ class SourcePage:
     timeline: Timeline
     events: list[dict[str, Any]]
     num_more_events: int
-    how_events: str
 
     @property
     def name(self) -> str:
@@ -71,28 +66,23 @@ class SourcePage:
             "timeline": self.timeline.to_json(),
             "events": self.events,
             "eventsMore": self.num_more_events,
-            "eventsHow": self.how_events,
             "media": media,
             "preview": {} if preview is None else preview.to_json(),
         }
 
 
 def read_source(journal: Journal, state: SourceState) -> SourcePage:
-    """Reads a source's rows.
+    """Reads the rows and events of a source.
 
     Raises:
-        JournalError: what is there are no rows.
+        JournalError: what is there is none.
     """
     builder = TimelineBuilder(state.counted.num_segments)
-    high: set[str] = set()
     for row in _rows(journal, state.name):
         builder.push(row)
-        high.update(label for label, score in row.labels if score >= _ON)
-    events, how = committed(journal, state.name), _COMMITTED
-    if not events:
-        events, how = derived(state.name, _rows(journal, state.name), high) if high else {}, _DERIVED
+    events = committed(journal, state.name)
     shown = listed(events)
-    return SourcePage(state, builder.finish(), shown, len(events) - len(shown), how)
+    return SourcePage(state, builder.finish(), shown, len(events) - len(shown))
 
 
 def media_of(page: SourcePage, path: Path | None, file: Path) -> dict[str, Any]:

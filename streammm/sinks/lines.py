@@ -43,7 +43,7 @@ class Line:
 
     def cells(self) -> tuple[str, ...]:
         return (
-            f"{_clock(self.start_seconds)}-{_clock(self.end_seconds)}",
+            f"{clock(self.start_seconds)}-{clock(self.end_seconds)}",
             self.found_scores,
             self.seen,
             self.heard,
@@ -52,10 +52,8 @@ class Line:
 
 
 def best_labels(row: Classification) -> list[tuple[str, float]]:
-    """The labels, three at most, that are worth showing of a row; none where "none of these" is likelier."""
-    if not row.labels or row.other > row.labels[0][1]:
-        return []
-    return [(label, score) for label, score in row.labels[:3] if score >= 0.1 and score >= row.labels[0][1] / 4]
+    """The labels, three at most, that are found in a row."""
+    return [(label, score) for label, score in row.labels if label in row.found][:3]
 
 
 def table_of(lines: Sequence[Line]) -> Table:
@@ -106,7 +104,8 @@ def _cell(result: ModalityResult, modality: Modality) -> str:
     return "" if modality == "text" else f"({result.status})"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time as people write it: minutes and seconds, with hours where there are some."""
     minutes, rest = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     tenths = f"{rest:04.1f}".removesuffix(".0")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from streammm.media.source import sidecars
 from streammm.training.ragged import Ragged, together
 from streammm.types import MODALITIES, Modality
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +38,7 @@ class Features:
         - vectors: by modality float32 [T, D], zeros where it is not present; a modality that never is, is left out; raw
           content, which may be of any length, is filled up with NaN, and read when it is asked for where it is much
         - present: bool [T, M], in the order of ``MODALITIES``
+        - tags: by modality float32 [T, C], the scores of the encoder's own classes, where it has some
     """
 
     source: str
@@ -45,6 +46,7 @@ class Features:
     end_seconds: npt.NDArray[np.float64]
     vectors: Mapping[Modality, npt.NDArray[np.float32] | Ragged]
     present: npt.NDArray[np.bool_]
+    tags: Mapping[Modality, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.start_seconds)
@@ -54,19 +56,28 @@ class Features:
         """From the first segment's start to the last one's end."""
         return float(self.end_seconds[-1] - self.start_seconds[0]) if len(self) else 0.0
 
+    def with_tags(self, modalities: Iterable[Modality]) -> Features:
+        """The same with the tags of some modalities behind their vectors, float32 [T, D + C]."""
+        there = [m for m in modalities if m in self.tags]
+        stacked = {m: np.concatenate([self.vectors[m], self.tags[m]], 1) for m in there}
+        return replace(self, vectors={**self.vectors, **stacked}, tags={})
+
     @classmethod
     def of(cls, source: str, kept: Iterable[Kept]) -> Features:
         """The features of a source from what was kept of its segments, in order."""
         times: list[tuple[float, float]] = []
         rows: dict[Modality, list[npt.NDArray[np.float32] | None]] = {m: [] for m in MODALITIES}
+        tags: dict[Modality, list[npt.NDArray[np.float32] | None]] = {m: [] for m in MODALITIES}
         for k in kept:
             times.append((k.start_seconds, k.end_seconds))
             for modality in MODALITIES:
                 rows[modality].append(k.vectors.get(modality))
+                tags[modality].append(k.tags.get(modality))
         present = np.array([[row is not None for row in rows[m]] for m in MODALITIES], np.bool_).T
         vectors = {m: together(found) for m, found in rows.items() if any(row is not None for row in found)}
         starts, ends = np.array(times, np.float64).reshape(-1, 2).T
-        return cls(source, starts.copy(), ends.copy(), vectors, present.reshape(len(times), len(MODALITIES)))
+        present = present.reshape(len(times), len(MODALITIES))
+        return cls(source, starts.copy(), ends.copy(), vectors, present, _tags(tags))
 
 
 class FeatureCache:
@@ -130,6 +141,7 @@ class FeatureCache:
                 tensors |= {f"content.{modality}": values.numbers(), f"lengths.{modality}": values.lengths}
             else:
                 tensors[f"vectors.{modality}"] = values
+        tensors |= {f"tags.{m}": x for m, x in features.tags.items()}
         tensors |= {"start_seconds": features.start_seconds, "end_seconds": features.end_seconds}
         tensors["present"] = features.present.astype(np.uint8)
         temporary = path.with_suffix(".partial")
@@ -151,9 +163,24 @@ class FeatureCache:
                     read = _Reader(source, path, f"content.{modality}")
                     vectors[modality] = Ragged(tensors[f"lengths.{modality}"], read)
             present = tensors["present"].astype(np.bool_)
-            return Features(source, tensors["start_seconds"], tensors["end_seconds"], vectors, present)
+            tags = {m: tensors[f"tags.{m}"] for m in MODALITIES if f"tags.{m}" in tensors}
+            return Features(source, tensors["start_seconds"], tensors["end_seconds"], vectors, present, tags)
         except (OSError, SafetensorError, KeyError):
             return None
+
+
+def _tags(
+    kept: Mapping[Modality, Sequence[npt.NDArray[np.float32] | None]],
+) -> dict[Modality, npt.NDArray[np.float32]]:
+    """Class scores of each modality that has some, zeros where it is not present."""
+    found: dict[Modality, npt.NDArray[np.float32]] = {}
+    for modality, rows in kept.items():
+        there = {t: row for t, row in enumerate(rows) if row is not None and len(row)}
+        if there:
+            found[modality] = np.zeros((len(rows), len(next(iter(there.values())))), np.float32)
+            for t, row in there.items():
+                found[modality][t] = row
+    return found
 
 
 @dataclass(frozen=True, slots=True)

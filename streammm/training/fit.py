@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from streammm.fusion.started import digest_of
 from streammm.fusion.trained import ModelCard, Task
+from streammm.fusion.vocabulary import Vocabulary
 from streammm.training.dataset import Batch, Example, batches
 from streammm.training.loss import balanced_weights, drop_modalities, segment_loss, source_loss
-from streammm.training.predict import FusionNet, predict
+from streammm.training.predict import FusionNet, Predictions, predict
 from streammm.training.state import Epoch, TrainingState
 from streammm.types import Modality
 
@@ -70,6 +72,7 @@ def fit(
     score: Callable[[Tensor, Tensor, Task], float],
     input_dims: Mapping[Modality, int] | None = None,
     towers: Mapping[Modality, nn.Module] | None = None,
+    vocabulary: Vocabulary | None = None,
     folder: Path | None = None,
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
 ) -> Fitted:
@@ -83,6 +86,7 @@ def fit(
         score: logits and targets float32 [N, K] of known segments to a number that should be large.
         input_dims: lengths of the features, where towers come before the network; else those of the card.
         towers: modules from features [..., D] to what the network takes, trained along.
+        vocabulary: what the labels mean, for a card with a start; not to be trained at all is then a choice, too.
         folder: where the state is kept after every epoch, and taken up again; None: not.
         on_epoch: told of every epoch.
 
@@ -93,31 +97,41 @@ def fit(
     if not known and not any(e.weak is not None for e in train):
         raise ValueError("nothing in the training data has a label")
     torch.manual_seed(options.seed)
-    net = FusionNet(card.network(options.dropout), towers or {})
+    net = FusionNet(card.network(options.dropout, vocabulary), towers or {})
     dims = input_dims or card.dims
     targets = torch.from_numpy(np.concatenate(known)) if known else torch.zeros(0, len(card.labels))
     weights = balanced_weights(targets, card.task) if options.balance_classes else torch.ones(len(card.labels))
     num_segments = sum(min(len(e), options.max_segments) for e in train)
     rate = options.learning_rate or 0.001 * min(10.0, max(1.0, num_segments / 1000))
     optimizer = torch.optim.AdamW(_groups(net, rate, options.tower_rates), weight_decay=options.weight_decay)
-    what = json.dumps([card.model_dump(mode="json"), asdict(options), num_segments], sort_keys=True)
+    begins = "" if vocabulary is None else digest_of(vocabulary)
+    what = json.dumps([card.model_dump(mode="json"), asdict(options), num_segments, begins], sort_keys=True)
     state = TrainingState(net, optimizer, what)
     if folder is not None:
         state.load(folder)
-    while len(state.history) < options.epochs and not state.is_stale(options.patience):
-        number = len(state.history) + 1
-        train_loss = _train_epoch(net, train, dims, card.task, weights, options, number, optimizer)
+
+    def add(number: int, train_loss: float) -> None:
         found = predict(net, validation or train, dims, card.task)
-        logits, truth = found.logits, found.targets
-        everything = torch.ones(len(truth), dtype=torch.bool)
-        loss = float(segment_loss(logits, truth, everything, card.task, torch.ones_like(weights), 0.0))
-        epoch = Epoch(number, train_loss, loss, score(logits, truth, card.task) if len(truth) else -train_loss)
-        state.add(epoch)
+        value = score(found.logits, found.targets, card.task) if len(found) else -train_loss
+        state.add(Epoch(number, train_loss, _loss_of(found, card.task), value))
         if folder is not None:
             state.save(folder)
-        on_epoch(epoch)
+        on_epoch(state.history[-1])
+
+    if card.start is not None and not state.history:
+        add(0, _loss_of(predict(net, train, dims, card.task), card.task))
+    number = state.history[-1].number if state.history else 0
+    while number < options.epochs and not state.is_stale(options.patience):
+        number += 1
+        add(number, _train_epoch(net, train, dims, card.task, weights, options, number, optimizer))
     net.load_state_dict(state.best_tensors)
     return Fitted(net.eval(), state.history, state.best.number if state.best else 0)
+
+
+def _loss_of(found: Predictions, task: Task) -> float:
+    """The mean loss of predictions, all labels weighing the same."""
+    everything, same = torch.ones(len(found), dtype=torch.bool), torch.ones(found.logits.shape[-1])
+    return float(segment_loss(found.logits, found.targets, everything, task, same, 0.0))
 
 
 def _groups(net: FusionNet, rate: float, tower_rates: Mapping[Modality, float]) -> list[dict[str, Any]]:

@@ -21,7 +21,10 @@ _FILE = "training.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """How training stood after an epoch; ``score`` is what is to be large, worked out on validation."""
+    """How training stood after an epoch; ``score`` is what is to be large, worked out on validation.
+
+    Number 0 is before the first, where a network begins with what its labels mean.
+    """
 
     number: int
     train_loss: float
@@ -54,7 +57,7 @@ class TrainingState:
 
     def is_stale(self, patience: int) -> bool:
         """True after so many epochs without a better one."""
-        return self.best is not None and len(self.history) - self.best.number >= patience
+        return self.best is not None and self.history[-1].number - self.best.number >= patience
 
     def save(self, folder: Path) -> None:
         """Writes it; a state appears whole or not at all."""

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from streammm.config import MODEL_SETTINGS_FILE, Config, TrainingConfig
+from streammm.config import MODEL_SETTINGS_FILE, Config, FusionConfig, TrainingConfig
 from streammm.encoders.net import NetEncoder
 from streammm.errors import ConfigError
+from streammm.fusion.started import StartCard, num_tags
 from streammm.fusion.trained import EventCard, ModelCard, Task, save_model
+from streammm.fusion.vocabulary import Vocabulary
 from streammm.training.annotations import Annotation, Annotations
 from streammm.training.calibrate import fit_temperature, fit_thresholds
 from streammm.training.dataset import Example
@@ -66,8 +68,13 @@ def examples_of(
     features: Callable[[str], Features | None],
     labels: Sequence[str],
     task: Task,
+    with_tags: Sequence[Modality] = (),
 ) -> list[Example]:
-    """The sources whose features there are, with what is known of their segments."""
+    """The sources whose features there are, with what is known of their segments.
+
+    Args:
+        with_tags: modalities whose vectors are followed by the scores of the encoder's classes.
+    """
     found = []
     for source in sources:
         if (made := features(source)) is None or not len(made):
@@ -77,7 +84,7 @@ def examples_of(
         targets, is_known = known.targets, known.known
         if known.weak is not None and task == "multi_class" and len(made) == 1:
             is_known = np.ones(1, np.bool_)  # what is somewhere in a single segment is in it
-        found.append(Example(made, targets, is_known, known.weak if not is_known.any() else None))
+        found.append(Example(made.with_tags(with_tags), targets, is_known, known.weak if not is_known.any() else None))
     return found
 
 
@@ -90,6 +97,7 @@ def train_model(
     out: Path,
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     tuned: Mapping[Modality, NetEncoder] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> Trained:
     """Trains a model on labelled sources and writes its directory.
 
@@ -102,6 +110,7 @@ def train_model(
         out: the model's directory.
         on_epoch: told of every epoch.
         tuned: encoders that are trained further; features of their modalities are raw content.
+        vocabulary: what the labels but the background mean, to begin with; None: it begins with nothing.
 
     Raises:
         ConfigError: there is too little to learn from.
@@ -117,8 +126,9 @@ def train_model(
         seed=training.seed,
     )
     labels = annotations.labels
+    with_tags = () if vocabulary is None else tuple(m for m in MODALITIES if num_tags(m, vocabulary))
     parts = split.train, split.validation, split.test
-    train, validation, test = (examples_of(sources, by_source, features, labels, task) for sources in parts)
+    train, validation, test = (examples_of(sources, by_source, features, labels, task, with_tags) for sources in parts)
     if not train or not validation:
         raise ConfigError("no labelled source could be read; see what was quarantined")
     dims = _dims([*train, *validation, *test])
@@ -132,7 +142,10 @@ def train_model(
         task=task,
         labels=labels,
         background=training.background if training.background in labels else None,
-        dims={m: towers[m].dim if m in towers else d for m, d in dims.items()},
+        dims={
+            m: towers[m].dim if m in towers else d - (0 if vocabulary is None else num_tags(m, vocabulary))
+            for m, d in dims.items()
+        },
         encoders=encoders,
         weights={m: weights.get(m, []) for m in dims},
         width=training.width,
@@ -140,6 +153,8 @@ def train_model(
         memory=training.memory,
         look_ahead=training.look_ahead,
     )
+    if vocabulary is not None:
+        card = _started(card, vocabulary, train, dims, config.fusion)
     options = FitOptions(
         epochs=training.epochs,
         patience=training.patience,
@@ -159,6 +174,7 @@ def train_model(
             score=score,
             input_dims=dims,
             towers=towers,
+            vocabulary=vocabulary,
             folder=out / "training",
             on_epoch=on_epoch,
         )
@@ -186,6 +202,31 @@ def _dims(examples: Sequence[Example]) -> dict[Modality, int]:
         for m in MODALITIES
         if any(m in e.features.vectors for e in examples)
     }
+
+
+def _started(
+    card: ModelCard,
+    vocabulary: Vocabulary,
+    train: Sequence[Example],
+    dims: Mapping[Modality, int],
+    fusion: FusionConfig,
+) -> ModelCard:
+    """The card with a start, whose scores count as much as they are worth on what is learned from.
+
+    Nothing was learned there yet, so it tells as much as what was kept back. Where they are better than they say they
+    count no more for it: what is sure beyond doubt could not be taught otherwise.
+    """
+    start = StartCard(
+        weights={m: w for m, w in fusion.weights.items() if m in dims},
+        smoothing_seconds=fusion.smoothing_seconds,
+        num_distractors=vocabulary.num_distractors,
+        rival_of=vocabulary.rival_of,
+    )
+    card = card.model_copy(update={"start": start})
+    found = predict(FusionNet(card.network(0.0, vocabulary), {}), train, dims, card.task)
+    truth = found.targets.numpy() > 0.5
+    temperature = fit_temperature(found.logits.numpy(), truth if card.task == "multi_label" else truth.argmax(1))
+    return card.model_copy(update={"start": start.model_copy(update={"strength": min(1.0, 1 / temperature)})})
 
 
 def _calibrated(

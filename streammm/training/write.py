@@ -30,7 +30,7 @@ def model_card_text(name: str, card: ModelCard, report: Mapping[str, Any]) -> st
         "## What it is",
         "",
         f"Trained with `streammm train` on features of {encoders}; joined by `{card.join}`, memory `{card.memory}`, "
-        f"look-ahead {card.look_ahead}. {_trained_along(card)} Settings are in `config.yaml`.",
+        f"look-ahead {card.look_ahead}. {_begun(card)}{_trained_along(card)} Settings are in `config.yaml`.",
         "",
         "## Data",
         "",
@@ -66,6 +66,12 @@ def model_card_text(name: str, card: ModelCard, report: Mapping[str, Any]) -> st
     return "\n".join(lines)
 
 
+def _begun(card: ModelCard) -> str:
+    if card.start is None:
+        return ""
+    return f"It began with what the labels mean, which counts {card.start.strength:.2f} times. "
+
+
 def _trained_along(card: ModelCard) -> str:
     along = {m: name.partition(":")[0] for m, name in card.encoders.items() if name.endswith(f":{m}.safetensors")}
     tuned = sorted(m for m, family in along.items() if family == "tuned")
@@ -99,7 +105,7 @@ def write_curve(path: Path, history: Sequence[Epoch], best: int) -> None:
         label = escape(f"{name}: {low:.3f} to {high:.3f}")
         parts.append(f'<polyline fill="none" stroke="{_COLOURS[name]}" stroke-width="2" points="{points}"/>')
         parts.append(f'<text x="{_MARGIN}" y="{16 + 14 * n}" fill="{_COLOURS[name]}">{label}</text>')
-    x = _x(best, len(history))
+    x = _x([epoch.number for epoch in history].index(best) + 1, len(history))
     parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_MARGIN}" y2="{_HEIGHT - 24}" stroke="#aaa"/>')
     parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="middle">epoch {best} is kept</text></svg>')
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")

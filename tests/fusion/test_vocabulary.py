@@ -10,9 +10,10 @@ import torch
 
 from streammm.errors import ConfigError
 from streammm.fusion.model import ZeroShotFusion
-from streammm.fusion.vocabulary import GENERAL_LABELS, Vocabulary, build_vocabulary, check_labels
+from streammm.fusion.vocabulary import GENERAL_LABELS, Vocabulary, build_vocabulary
+from streammm.labels import Label, labels_of
 from streammm.types import MODALITIES
-from tests.fusion.conftest import LABELS, embed
+from tests.fusion.conftest import LABELS, PICTURE_CLASSES, SOUND_CLASSES, embed
 
 LABELS_BY_MEANING = ("rabbit", "car", "speech", "talking", "music", "dog barking", "person", "computer screen")
 LEMMAS = ("hare", "sports car", "golden retriever", "screen", "suit", "bow tie", "Windsor tie", "volcano", "pizza")
@@ -20,21 +21,93 @@ SOUNDS = ("Speech", "Narration, monologue", "Conversation", "Music", "Bark", "Do
 
 
 def test_labels_are_stripped_and_unique():
-    assert check_labels([" Dog ", "dog", "a\tman  talking", "CAR", "car"]) == ("Dog", "a man talking", "CAR")
+    assert list(labels_of([" Dog ", "dog", "a\tman  talking", "CAR", "car"])) == ["Dog", "a man talking", "CAR"]
+    assert list(labels_of("dog, cat")) == ["dog", "cat"]
 
 
 @pytest.mark.parametrize(
     ("labels", "shown"),
-    [([], "at least one label"), (["dog", "  "], "'  '"), (["x" * 201], "201: 'xxx"), ("dog,cat", "'dog,cat'")],
+    [([], "at least one label"), (["dog", "  "], "'  '"), (["x" * 201], "not 201"), ([1], "put 1 in quotes")],
 )
-def test_unusable_labels_are_shown(labels: list[str] | str, shown: str):
+def test_unusable_labels_are_shown(labels: list[str], shown: str):
     with pytest.raises(ConfigError, match=shown):
-        check_labels(labels)
+        labels_of(labels)
 
 
 def test_general_labels_are_usable_as_they_are():
-    assert check_labels(GENERAL_LABELS) == GENERAL_LABELS
+    assert tuple(labels_of(GENERAL_LABELS)) == GENERAL_LABELS
     assert 40 <= len(GENERAL_LABELS) <= 80
+
+
+def judged(labels: object, *, distractors: tuple[str, ...] = (), **scores: dict[str, float]) -> dict[str, float]:
+    """Scores, and ``other``, of one segment in which these classes are seen (``picture``) and heard (``sound``)."""
+    known = {"picture": PICTURE_CLASSES, "sound": SOUND_CLASSES}
+    vocabulary = build_vocabulary(
+        labels_of(labels),
+        embed,
+        picture_classes=PICTURE_CLASSES,
+        sound_classes=SOUND_CLASSES,
+        distractors=distractors,
+    )
+    fusion = ZeroShotFusion(vocabulary, smoothing_seconds=0.0)
+    inputs = {
+        m: torch.tensor([[[scores.get(k, {}).get(c, 0.0) for c in known[k]]]])
+        for m, k in (("audio", "sound"), ("video", "picture"))
+    }
+    present = torch.tensor([[["sound" in scores, False, "picture" in scores]]])
+    times = torch.tensor([[0.0]]).double(), torch.tensor([[2.0]]).double()
+    fused, _ = fusion(inputs, present, *times)
+    assert fused.by_modality.shape[-1] == len(vocabulary.labels)
+    return dict(zip(vocabulary.labels, fused.scores[0, 0].tolist(), strict=True)) | {"other": float(fused.other[0, 0])}
+
+
+def test_phrases_stand_for_the_name_and_any_of_them_is_enough():
+    by_name = judged(["rabbit", "car"], picture={"rabbit": 1.0})
+    by_phrase = judged({"Hase": ["dog", "rabbit"], "car": None}, picture={"rabbit": 1.0})
+    assert by_phrase["Hase"] == pytest.approx(by_name["rabbit"], abs=1e-5)
+    assert judged({"Hase": "car", "dog": None}, picture={"rabbit": 1.0})["Hase"] < 0.01
+    assert judged({"Laerm": ["rain", "noise"], "dog": None}, sound={"rain": 1.0})["Laerm"] > 0.9
+
+
+def test_a_rival_takes_from_its_own_label_alone():
+    labels = {"rabbit": None, "dog": {"not": ["rabbit"]}}
+    both = {"rabbit": 0.5, "dog": 0.5}
+    plain, with_rival = judged(["rabbit", "dog"], picture=both), judged(labels, picture=both)
+    assert with_rival["rabbit"] == pytest.approx(plain["rabbit"], abs=1e-5)
+    assert with_rival["dog"] == pytest.approx(plain["dog"] / 2, abs=1e-3)
+    assert with_rival["other"] == pytest.approx(plain["other"] + plain["dog"] / 2, abs=1e-3)
+    assert judged(labels, picture={"dog": 1.0})["dog"] == pytest.approx(
+        judged(["rabbit", "dog"], picture={"dog": 1.0})["dog"], abs=1e-3
+    )
+
+
+def test_a_distractor_competes_and_is_never_reported():
+    seen = {"rabbit": 0.5, "dog": 0.5}
+    as_label = judged(["dog", "rabbit"], picture=seen)
+    found = judged(["dog"], distractors=("rabbit",), picture=seen)
+    assert found.keys() == {"dog", "other"}
+    assert found["dog"] == pytest.approx(as_label["dog"], abs=0.02)
+    assert found["dog"] < judged(["dog"], picture=seen)["dog"] - 0.3
+    assert found["dog"] + found["other"] == pytest.approx(1.0)
+    # What sees the distractor clearly is believed, and does not leave the word to what heard a little.
+    loud = judged(["dog"], distractors=("rabbit",), picture={"rabbit": 1.0}, sound={"dog": 0.3})
+    assert loud["dog"] < judged(["dog"], picture={"rabbit": 1.0}, sound={"dog": 0.3})["dog"]
+
+
+def test_a_bias_is_added_to_the_logits_of_its_modality():
+    def odds(bias: float) -> float:
+        found = judged({"dog": {"bias": {"video": bias}}, "car": None}, picture={"dog": 0.2, "car": 0.8})
+        return found["dog"] / found["car"]
+
+    assert np.log(odds(1.5) / odds(0.0)) == pytest.approx(1.5, abs=1e-3)
+    heard = judged({"dog": {"bias": {"video": 5.0}}, "rain": None}, sound={"dog": 1.0})
+    assert heard["dog"] == pytest.approx(judged(["dog", "rain"], sound={"dog": 1.0})["dog"])
+
+
+def test_a_label_says_what_it_is_in_yaml_and_back():
+    label = Label.model_validate({"phrases": "people clapping", "not": ["rain"], "threshold": 0.3})
+    assert (label.phrases, label.rivals) == (("people clapping",), ("rain",))
+    assert label.to_plain() == {"phrases": ["people clapping"], "not": ["rain"], "threshold": 0.3}
 
 
 def test_shapes_and_pickling(vocabulary: Vocabulary):

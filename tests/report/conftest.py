@@ -11,6 +11,7 @@ import pytest
 
 from streammm.config import Config
 from streammm.errors import SourceError
+from streammm.events import EventTracker
 from streammm.journal import Cursor, Entry, Journal
 from streammm.types import Classification, Cue, LiveState, Modality, ModalityResult, Status
 
@@ -57,9 +58,9 @@ def write_run(
     *,
     given_up: Sequence[SourceError] = (),
     progress: Mapping[str, Any] | None = None,
-    events: Sequence[Mapping[str, Any]] = (),
+    events: Sequence[Mapping[str, Any]] | None = None,
 ) -> Path:
-    """A run directory as a run leaves it."""
+    """A run directory as a run leaves it; events are those of scores from 0.5 on, until they are below 0.4."""
     path.mkdir(parents=True)
     (path / "config.yaml").write_text(Config().to_yaml())
     journal = Journal(f"sqlite:///{path / 'journal.sqlite'}")
@@ -68,7 +69,8 @@ def write_run(
         lease = journal.lease(name)
         assert lease is not None
         entries = [Entry(name, r.segment, "row", json.dumps(r.to_json())) for r in of_source]
-        entries += [Entry(name, 0, "event", json.dumps(event)) for event in events if event["source"] == name]
+        told = _events(name, of_source) if events is None else [e for e in events if e["source"] == name]
+        entries += [Entry(name, 0, "event", json.dumps(event), item=n) for n, event in enumerate(told)]
         journal.commit(name, lease.epoch, entries, Cursor(len(of_source), None, of_source[-1].end_seconds), True)
     for error in given_up:
         journal.quarantine(error)
@@ -76,6 +78,16 @@ def write_run(
         journal.put_meta("progress", dict(progress))
     journal.close()
     return path
+
+
+def _events(source: str, rows: Sequence[Classification]) -> list[dict[str, Any]]:
+    labels = sorted({label for each in rows for label, _ in each.labels})
+    tracker = EventTracker(source, labels)
+    told = []
+    for each in rows:
+        scores = dict(each.labels)
+        told += tracker.push(each.start_seconds, each.end_seconds, [scores.get(label, 0.0) for label in labels])
+    return [event.to_json() for event in (*told, *tracker.flush())]
 
 
 @pytest.fixture
@@ -86,7 +98,7 @@ def run_of(tmp_path: Path) -> MakeRun:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium; while it runs, playwright has an event loop in this thread, and other tests may start none."""
+    """A headless Chromium; while it runs, playwright has an event loop in this thread, and others cannot start one."""
     api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install '.[dev]'")
     if (chromium := shutil.which("chromium")) is None:
         reason = "no chromium: make servers installs it"

@@ -74,19 +74,16 @@ def test_a_file_holds_rows_events_and_the_run(run_of: MakeRun) -> None:
         assert told.replace(" ", "") in words.replace(" ", ""), told
 
 
-def test_events_that_were_committed_are_taken_as_they_stood_last(run_of: MakeRun) -> None:
-    event = {
-        "id": "1",
-        "source": "a.mp4",
-        "label": "music",
-        "start_seconds": 0.0,
-        "end_seconds": 2.0,
-        "peak_score": 0.5,
-    }
-    run = run_of({"a.mp4": [row("a.mp4", 0, {"music": 0.9}), row("a.mp4", 1, {"music": 0.9})]}, events=[event])
+def test_events_are_shown_as_they_stood_last_and_the_weakest_are_counted(run_of: MakeRun) -> None:
+    def event(n: int, state: str, end: float) -> dict[str, Any]:
+        times = {"start_seconds": 2.0 * n, "end_seconds": end}
+        return {"id": str(n), "source": "a.mp4", "label": "music", "state": state, "peak_score": 0.5 + n / 1e4, **times}
+
+    told = [event(n, state, 2.0 * n + length) for n in range(503) for state, length in (("open", 1.0), ("close", 1.5))]
+    run = run_of({"a.mp4": [row("a.mp4", 0, {"music": 0.9})]}, events=told)
     source = Parsed(write_report(run).path).block("source-1")
-    assert source["events"] == [{"label": "music", "start": 0.0, "end": 2.0, "peak": 0.5}]
-    assert "events.jsonl" in source["eventsHow"]
+    assert source["events"][0] == {"label": "music", "start": 6.0, "end": 7.5, "peak": 0.5}
+    assert (len(source["events"]), source["eventsMore"]) == (500, 3)
 
 
 def test_what_names_and_labels_say_cannot_run(run_of: MakeRun) -> None:

@@ -34,6 +34,7 @@ def row(
         "end_seconds": seconds * (segment + 1),
         "labels": tuple(labels),
         "other": 0.0,
+        "found": tuple(label for label, score in labels if score >= 0.2),
         "modalities": results,
         "model": "m:1",
         "latency_seconds": 0.5,

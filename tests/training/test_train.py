@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import torch as safetensors
 
 from streammm.build import make_events
 from streammm.config import load
 from streammm.errors import ConfigError, SourceError
-from streammm.fusion.trained import load_model
+from streammm.fusion.started import StartCard
+from streammm.fusion.trained import ModelCard, TrainedFusion, load_model, save_model
+from streammm.fusion.vocabulary import Vocabulary
 from streammm.kept import Kept
 from streammm.training.annotations import Annotation, Annotations
 from streammm.training.features import FeatureCache, Features
 from streammm.training.ragged import Ragged
 from streammm.training.split import split_sources
 from streammm.training.train import task_of, train_model
+from streammm.types import Embeddings
 from tests.conftest import write_clip
 from tests.training.made import features
 
@@ -109,10 +114,11 @@ def test_features_are_found_by_content(tmp_path: Path) -> None:
     first.write_bytes(b"film")
     second.write_bytes(b"film")
     assert cache.get(str(first)) is None
-    cache.put(features([0, 1], str(first)))
+    cache.put(replace(features([0, 1], str(first)), tags={"video": np.ones((2, 3), np.float32)}))
     found = cache.get(str(second))
     assert found is not None
     assert (found.source, len(found), found.media_seconds) == (str(second), 2, 4.0)
+    assert found.with_tags(["audio", "video"]).vectors["video"].shape == (2, 8)
     assert (found.vectors["video"] == features([0, 1], str(first)).vectors["video"]).all()
     (tmp_path / "b.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
     assert cache.get(str(second)) is None  # with captions it is another source
@@ -188,6 +194,99 @@ def test_a_model_that_is_damaged_is_said_to_be(tmp_path: Path, damage: str) -> N
         load_model(path)
 
 
+VOCABULARY = Vocabulary(
+    ("a", "b", "c"),
+    np.eye(3, 4, dtype=np.float32),
+    np.eye(3, dtype=np.float32),
+    np.zeros((3, 0), np.float32),
+    np.array([[0, 0, 0], [1, 1, 1], [1, 1, 1]], np.float32),
+    phrase_starts=np.arange(3),
+    bias=np.zeros((3, 3), np.float32),
+)
+"""Pictures whose classes are the labels; of sound no classes are known."""
+
+
+def seen(source: str) -> Features:
+    """As `made`, with noise in place of vectors, and class scores that are right in three of four segments."""
+    found = made(source)
+    draw = np.random.default_rng([7, *map(ord, source)])
+    noise = {m: draw.normal(size=x.shape).astype(np.float32) for m, x in found.vectors.items()}
+    tags = np.eye(3, dtype=np.float32)[[0, 1, 2, 1]]
+    return replace(found, vectors=noise, tags={"video": tags})
+
+
+def test_a_training_begins_with_what_the_labels_mean_and_never_ends_below(tmp_path: Path) -> None:
+    splits: dict[str, str | None] = {f"s{n}": ("train", "validation", "test")[n % 3] for n in range(9)}
+    config, digests = load(settings=[*QUICK, "fusion.smoothing_seconds=0"]), {source: source for source in splits}
+    epochs = []
+    found = train_model(
+        annotated(splits), seen, digests, config, {}, tmp_path / "m", epochs.append, vocabulary=VOCABULARY
+    )
+    assert [epoch.number for epoch in epochs] == list(range(7))
+    assert epochs[0].score == 0.75  # three of four segments are seen for what they are, and nothing is learned yet
+    assert max(epoch.score for epoch in epochs) == epochs[found.fitted.best].score
+    assert found.report["figures"]["accuracy"]["value"] >= 0.75
+    assert found.card.start is not None
+    assert (found.card.dims, found.card.start.strength) == ({"audio": 6, "video": 5}, pytest.approx(0.5, abs=0.4))
+    assert "It began with what the labels mean" in (tmp_path / "m" / "README.md").read_text()
+    again = load_model(tmp_path / "m")
+    features_ = seen("s2")
+    inputs = {
+        m: again.input_of(Embeddings(m, x, features_.tags.get(m, x[:, :0]), np.ones(4, np.bool_)))[None]
+        for m, x in features_.vectors.items()
+    }
+    present = torch.from_numpy(features_.present)[None]
+    times = torch.from_numpy(features_.start_seconds)[None], torch.from_numpy(features_.end_seconds)[None]
+    with torch.inference_mode():
+        whole, _ = again(inputs, present, *times, again.init_state(1))
+        first, state = again({m: x[:, :2] for m, x in inputs.items()}, present[:, :2], *(t[:, :2] for t in times))
+        rest, _ = again({m: x[:, 2:] for m, x in inputs.items()}, present[:, 2:], *(t[:, 2:] for t in times), state)
+        kept, _ = found.fitted.net.network.eval()(inputs, present, *times)
+    torch.testing.assert_close(torch.cat([first.scores, rest.scores], 1), whole.scores, atol=1e-5, rtol=0)
+    expected = (kept.fused / found.card.temperature).softmax(-1)
+    torch.testing.assert_close(whole.scores, expected, atol=1e-5, rtol=0)
+
+
+def test_a_network_that_learned_nothing_says_what_the_labels_mean() -> None:
+    start = StartCard(weights={"video": 1.0}, smoothing_seconds=1.5)
+    for background, labels in ((None, ("a", "b", "c")), ("none", ("none", "a", "b", "c"))):
+        card = ModelCard(
+            task="multi_class", labels=labels, background=background, dims={"video": 5}, encoders={}, start=start
+        )
+        network = card.network(0.2, VOCABULARY).eval()
+        found, video = TrainedFusion(card, network), torch.eye(5)[[0, 1, 4, 0]].repeat(1, 2)[None, :, :8]
+        present, ends = torch.tensor([[[False, False, True]]]).repeat(1, 4, 1), 2.0 * torch.arange(1, 5).double()[None]
+        wanted, _ = network.zero_shot({"video": video[..., 5:]}, present, ends - 2, ends)
+        told, _ = found({"video": video}, present, ends - 2, ends)
+        assert found.labels == ("a", "b", "c")
+        scores = wanted.scores.clamp(1e-3)
+        if background is None:
+            scores = scores / scores.sum(-1, keepdim=True)
+            torch.testing.assert_close(told.scores, scores, atol=1e-5, rtol=0)
+        else:
+            torch.testing.assert_close(told.scores, scores, atol=5e-3, rtol=0)
+            torch.testing.assert_close(told.other, wanted.other, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("what", ["phrase_starts", "bias", "label_vectors"])
+def test_a_model_whose_vocabulary_does_not_fit_is_refused(tmp_path: Path, what: str) -> None:
+    start = StartCard(weights={"video": 1.0}, smoothing_seconds=1.5)
+    card = ModelCard(task="multi_class", labels=("a", "b", "c"), dims={"video": 5}, encoders={}, start=start)
+    save_model(tmp_path, card, card.network(0.0, VOCABULARY))
+    assert load_model(tmp_path).with_tags == ("video",)
+    path = tmp_path / "model.safetensors"
+    tensors = safetensors.load_file(path)
+    changed = tensors[f"vocabulary.{what}"]
+    tensors[f"vocabulary.{what}"] = changed[:0] if what == "label_vectors" else changed[1:]
+    safetensors.save_file({name: value.contiguous() for name, value in tensors.items()}, path)
+    with pytest.raises(ConfigError, match="vocabulary"):
+        load_model(tmp_path)
+    del tensors[f"vocabulary.{what}"]
+    safetensors.save_file(tensors, path)
+    with pytest.raises(ConfigError, match=f"{what} of the vocabulary is missing"):
+        load_model(tmp_path)
+
+
 def test_own_labels_from_clips_to_a_run(tmp_path: Path, streammm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMMM_CACHE", str(tmp_path / "cache"))
     for n in range(4):
@@ -222,6 +321,17 @@ def test_own_labels_from_clips_to_a_run(tmp_path: Path, streammm, monkeypatch: p
     assert "8 segments, of 8 sources:" in told.stdout
     assert "quiet3.mp4 0.0-2.0 s" in told.stdout
     assert (tmp_path / "judged" / "confusion.svg").exists()
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["start"]["num_distractors"] == 0
+    (tmp_path / "words.yaml").write_text("labels: {loud: {phrases: [a siren, a beep]}}\ndistractors: [rain]\n")
+    worded = streammm("train", *arguments[:-1], "training.epochs=1", "--labels", "words.yaml")
+    assert worded.returncode == 0, worded.stderr
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["start"]["num_distractors"] == 1
+    unknown = streammm("train", *arguments, "--labels", "cat")
+    assert unknown.returncode == 2
+    assert "labels: 'cat' is none of the labels loud, quiet" in unknown.stderr
+    plain = streammm("train", *arguments[:-1], "training.epochs=1", "--set", "training.start=nothing")
+    assert plain.returncode == 0, plain.stderr
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["start"] is None
     refused = streammm("run", "new.mp4", "--model", "model", "--labels", "cat")
     assert refused.returncode == 2
     assert "a trained model has its own labels" in refused.stderr

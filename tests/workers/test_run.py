@@ -184,7 +184,8 @@ def test_classify_yields_the_rows_of_a_run(sources: list[Path], config: Config) 
     assert_same(rows, whole)
 
 
-def test_find_events_yields_the_events_of_a_run(sources: list[Path], config: Config) -> None:
+def test_find_events_yields_the_events_of_a_run(sources: list[Path]) -> None:
+    config = load(labels=LABELS, events={"open_score": 0})
     whole = run(sources[:1], config).events
     assert {e["state"] for e in whole} == {"open", "update", "close"}
     assert_same_events(list(streammm.find_events(sources[0], config=config)), whole)

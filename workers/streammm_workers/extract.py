@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 
 from streammm.config import Config, load
-from streammm.journal import Entry, Journal
-from streammm.kept import KIND, kept_of
+from streammm.journal import EMBEDDINGS, Entry, Journal
+from streammm.kept import kept_of
 from streammm.run_directory import RunDirectory
 from streammm.training.features import FeatureCache, Features
 from streammm_workers import engine
@@ -56,6 +56,6 @@ def extract(
 
 def _entries_of(journal: Journal, source: str) -> Iterator[Entry]:
     position = 0
-    while entries := journal.read(position, _READ_ENTRIES, source=source, kind=KIND):
+    while entries := journal.read(position, _READ_ENTRIES, source=source, kind=EMBEDDINGS):
         yield from entries
         position = entries[-1].position

@@ -5,18 +5,14 @@ batches across its sources, fuses in order and commits. Shards share nothing, so
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import psutil
-import torch
-from safetensors import torch as safetensors
 
 from streammm.build import (
     decode_options,
@@ -26,14 +22,15 @@ from streammm.build import (
     reads_labels,
     used_modalities,
 )
-from streammm.classifier import Classifier, Rows
+from streammm.classifier import Classifier
 from streammm.config import Config
 from streammm.encoders.isolation import with_failures
 from streammm.errors import SourceError
-from streammm.event_rows import EventRow, EventRows, EventSettings
+from streammm.event_rows import EventSettings
 from streammm.journal import Commit, Cursor, Entry, Lease, quarantine_entry
 from streammm.kept import embeddings_entry
 from streammm.media.address import is_file, public_name
+from streammm.source_rows import SourceRows
 from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport
 from streammm_workers.batch import Batcher
 from streammm_workers.commit import Committer
@@ -47,9 +44,6 @@ from streammm_workers.sizes import BatchSize, Measured, Sizing
 
 _HELD_BACK_SECONDS = 0.05
 """How often is asked whether the sinks have caught up."""
-
-_OF_EVENTS = "events."
-"""What is remembered of events is stored with the state of fusion, under names that begin so."""
 
 
 @dataclass(slots=True)
@@ -220,7 +214,7 @@ class Shard:
 
     async def _fuse_and_commit(self, reading: Reading) -> SourceReport | None:
         cursor = reading.start
-        rows, events = await self._begin(reading)
+        rows = await self._begin(reading)
         health = _Health()
         beside: dict[int, list[Entry]] = {}
         while True:
@@ -233,11 +227,7 @@ class Shard:
             is_done = chunk.is_last and not reading.is_draining
             made = await self._rows(rows, item, health, beside)
             made += rows.flush() if is_done else []
-            entries = [
-                entry
-                for row in made
-                for entry in (_row_entry(row), *_event_entries(events, row), *beside.pop(row.segment, ()))
-            ]
+            entries = [entry for row in made for entry in (*rows.entries(row), *beside.pop(row.segment, ()))]
             if is_done and health.failed - health.worked:
                 which = " and ".join(sorted(health.failed - health.worked))
                 failure = SourceError(
@@ -245,16 +235,16 @@ class Shard:
                 )
             else:
                 failure = None
-                entries += _event_entries(events) if is_done else []
+                entries += rows.end() if is_done else []
             if made or is_done:
                 cursor = Cursor(
                     made[-1].segment + 1 if made else cursor.next_segment,
-                    _saved(rows, events),
+                    rows.state,
                     made[-1].end_seconds if made else cursor.media_seconds,
                     reading.start.num_errors + chunk.num_errors + health.num_failures,
                     chunk.last_error or health.last_failure or reading.start.last_error,
                     reading.start.num_restarts + reading.num_restarts + chunk.num_restarts,
-                    events.num_opened if events else 0,
+                    rows.num_events,
                 )
                 may_go_on = await self._committer.commit(
                     Commit(reading.name, reading.epoch, entries, cursor, is_done and failure is None)
@@ -271,7 +261,7 @@ class Shard:
                 return cursor.report(reading.name) if is_done else None
 
     async def _rows(
-        self, rows: Rows, item: Pending, health: _Health, beside: dict[int, list[Entry]]
+        self, rows: SourceRows, item: Pending, health: _Health, beside: dict[int, list[Entry]]
     ) -> list[Classification]:
         """The rows that are out after a chunk; what goes into the journal beside a row is noted by segment."""
         segments: Sequence[Segment] = item.chunk.segments
@@ -297,16 +287,10 @@ class Shard:
                 beside.setdefault(segment.index, []).append(embeddings_entry(segment, embeddings, position))
         return rows.push(segments, embeddings)
 
-    async def _begin(self, reading: Reading) -> tuple[Rows, EventRows | None]:
+    async def _begin(self, reading: Reading) -> SourceRows:
         """What makes the rows and the events of a source, from where it was left."""
         classifier, settings = await self._make_classifier()
-        state = None if reading.start.state is None else safetensors.load(reading.start.state)
-        of_events = {
-            k.removeprefix(_OF_EVENTS): v.numpy() for k, v in (state or {}).items() if k.startswith(_OF_EVENTS)
-        }
-        of_rows = None if state is None else {k: v for k, v in state.items() if not k.startswith(_OF_EVENTS)}
-        events = None if settings is None else EventRows(reading.name, settings, of_events)
-        return classifier.begin(of_rows), events
+        return SourceRows(reading.name, classifier, settings, reading.start.state)
 
     async def _make_classifier(self) -> tuple[Classifier, EventSettings | None]:
         if self._classifier is None:
@@ -324,26 +308,3 @@ def _idle_seconds() -> float:
     """How long the cores of this machine have been idle, in all."""
     times = psutil.cpu_times()
     return float(times.idle + getattr(times, "iowait", 0.0))
-
-
-def _row_entry(row: Classification) -> Entry:
-    return Entry(row.source, row.segment, "row", _line(row.to_json()))
-
-
-def _event_entries(events: EventRows | None, row: Classification | None = None) -> list[Entry]:
-    """What becomes of events with a row, or with the end of the source."""
-    if events is None:
-        return []
-    told: list[EventRow] = events.flush() if row is None else events.push(row)
-    return [Entry(e.fields["source"], e.segment, "event", _line(e.fields), item=e.item) for e in told]
-
-
-def _line(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False).encode(errors="backslashreplace").decode()
-
-
-def _saved(rows: Rows, events: EventRows | None) -> bytes:
-    """The state of a source: of its fusion and of its events."""
-    of_events = {} if events is None else events.state
-    tensors = {_OF_EVENTS + name: torch.from_numpy(value) for name, value in of_events.items()}
-    return safetensors.save({**rows.state, **tensors})

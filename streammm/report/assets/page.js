@@ -249,10 +249,9 @@ class SourcePage {
   }
 
   eventsNote() {
-    const { eventsMore, eventsHow } = this.source;
-    if (!this.source.events.length) return el("p", { class: "dim small foot" }, `No events: ${eventsHow}`);
-    const more = eventsMore ? `${plural(eventsMore, "more event")} with lower peaks not listed. ` : "";
-    return el("p", { class: "dim small" }, more + eventsHow);
+    const { events, eventsMore } = this.source;
+    if (!events.length) return el("p", { class: "dim small foot" }, "No events.");
+    return eventsMore ? el("p", { class: "dim small" }, `${plural(eventsMore, "more event")} with lower peaks in events.jsonl.`) : "";
   }
 
   close() {
