@@ -46,7 +46,6 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateSchema
 
 from streammm.errors import ConfigError, SourceError, StreammmError
-from streammm.media.address import public_name
 from streammm.types import SCHEMA_VERSION, SourceReport
 
 FORMAT = 2
@@ -380,11 +379,11 @@ class Journal:
                 connection.execute(update(_sources).where(_sources.c.name == name).values(status=TODO, reason=""))
         return str(status or "")
 
-    def name_sources(self, more: Sequence[str]) -> None:
-        """Adds to the sources that a run goes on with, where those are stored; no more so if one holds a secret."""
+    def name_sources(self, more: Sequence[str] | None) -> None:
+        """Adds to the sources that a run goes on with, where they are stored; None for some that may not be stored,
+        and then none are."""
         if stored := self.meta("sources"):
-            is_secret = any(public_name(source) != source for source in more)
-            self.put_meta("sources", [] if is_secret else list(dict.fromkeys([*stored, *more])))
+            self.put_meta("sources", [] if more is None else list(dict.fromkeys([*stored, *more])))
 
     def retry_skipped(self, reason: str) -> None:
         """Puts sources that were left out for a reason back."""

@@ -241,7 +241,8 @@ class Driver:
             raise StandingError("the run comes to its end and takes no more sources")
         sources = {public_name(item): item for item in found if isinstance(item, str)}
         async with self._stays():
-            await self._journal.call("name_sources", list(sources.values()))
+            has_secret = any(name != source for name, source in sources.items())
+            await self._journal.call("name_sources", None if has_secret else list(sources.values()))
             for name in sources:
                 if name not in self._working and (status := await self._journal.call("put_back", name)):
                     self._come_back(name, status)
