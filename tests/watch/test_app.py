@@ -144,6 +144,7 @@ def test_the_page_itself_may_change_things() -> None:
     site = Site()
     same = {"origin": HOME, "sec-fetch-site": "same-origin"}
     assert site.add("a.mp4", headers=same).status_code == 201
+    assert site.add("a.mp4", headers={**same, "origin": "https://behind.example"}).status_code == 201  # a proxy's
     assert site.ask("GET", "/", headers={"host": "localhost:8420"}).status_code == 200
 
 
