@@ -86,7 +86,7 @@ class Guard:
             return None if fetched_from in ("", "none", "same-origin") or opens else (403, "asked for by another site")
         if fetched_from not in ("", "same-origin"):
             return 403, "asked for by another site"
-        # A browser that says where it was fetched from is believed: behind a proxy the page has another origin than ours.
+        # A browser that says where the request is from is believed: behind a proxy the page has another origin.
         if not fetched_from and "origin" in headers and urlsplit(headers["origin"]).netloc.lower() != host.lower():
             return 403, "asked for by another site"
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
