@@ -55,7 +55,7 @@ def calibrate(
     ] = None,
 ) -> None:
     """Find a threshold for each label from footage that nobody labelled."""
-    from streammm.build import label_thresholds, make_encoder, make_vocabulary, reads_labels
+    from streammm.build import label_thresholds, read_vocabulary, reads_labels
     from streammm.training.background import evened_out, scores_of, thresholds
 
     config = load(config_file, settings or (), labels=labels)
@@ -64,9 +64,8 @@ def calibrate(
     if out.suffix not in LABELS_FILE_SUFFIXES:
         raise ConfigError(f"--out must end with one of {', '.join(LABELS_FILE_SUFFIXES)}, got {out}")
     features = _features(sources, config, ray)
-    encoder = make_encoder(config, "text")
-    encoder.setup()
-    vocabulary = make_vocabulary(config, encoder)
+    vocabulary = read_vocabulary(config)
+    assert vocabulary is not None
     before = scores_of(_fusion(config, vocabulary), features)
     if even_out:
         vocabulary = evened_out(vocabulary, features)

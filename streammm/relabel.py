@@ -214,7 +214,7 @@ class _Relabelling:
             )
             for m, result in old.modalities.items()
         }
-        found = replace(old, labels=new.labels, other=new.other, modalities=modalities)
+        found = replace(old, labels=new.labels, other=new.other, found=new.found, modalities=modalities)
         return replace(found, model=new.model, scores=new.scores)
 
 

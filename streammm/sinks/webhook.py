@@ -22,13 +22,14 @@ import httpx
 from streammm.errors import ConfigError
 from streammm.journal import Entry
 from streammm.sinks.base import KINDS, UnreachableError, Written, data_of, entry_id
+from streammm.types import SCHEMA_VERSION
 
 _NOT_TO_ITS_TASTE = frozenset({400, 413, 415, 422})
 _MAX_RETRY_SECONDS = 3600.0
 
 
 class Webhook:
-    """Posts ``{"schema": 1, "run": ..., "entries": [{"kind": ..., "id": ..., "data": ...}, ...]}``.
+    """Posts ``{"schema": 2, "run": ..., "entries": [{"kind": ..., "id": ..., "data": ...}, ...]}``.
 
     Args:
         name: of its cursor.
@@ -104,7 +105,7 @@ class Webhook:
         assert self._client is not None
         found = [(entry, data_of(entry)) for entry in entries]
         told = [{"kind": entry.kind, "id": entry_id(entry, data), "data": data} for entry, data in found]
-        body = json.dumps({"schema": 1, "run": self._run, "entries": told}, ensure_ascii=False).encode()
+        body = json.dumps({"schema": SCHEMA_VERSION, "run": self._run, "entries": told}, ensure_ascii=False).encode()
         key = hashlib.sha256(body).hexdigest()[:32]
         stamp = str(int(time.time()))
         headers = {

@@ -10,6 +10,7 @@ from streammm.errors import ConfigError
 from streammm.sinks.base import Outlet, UnreachableError
 from streammm.sinks.kafka import Kafka
 from streammm.sinks.mqtt import Mqtt
+from streammm.types import SCHEMA_VERSION
 from tests.live.servers import free_port
 from tests.sinks.servers import Broker, Mosquitto, closing, eventually
 from tests.sinks.told import event_entry, quarantined, row, row_entry, rows
@@ -23,7 +24,7 @@ def test_a_kafka_message_has_the_id_as_its_key(broker: Broker) -> None:
     found = {key: (headers, data) for key, headers, data in broker.received()}
     assert len(found) == 32
     for n in range(30):
-        assert found[row(segment=n).id] == ({"kind": "row", "schema": "1"}, row(segment=n).to_json())
+        assert found[row(segment=n).id] == ({"kind": "row", "schema": str(SCHEMA_VERSION)}, row(segment=n).to_json())
     assert sorted(headers["kind"] for headers, _ in found.values()) == ["event", "quarantine"] + 30 * ["row"]
 
 

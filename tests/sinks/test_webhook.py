@@ -13,6 +13,7 @@ import pytest
 from streammm.errors import ConfigError
 from streammm.sinks.base import UnreachableError
 from streammm.sinks.webhook import Webhook
+from streammm.types import SCHEMA_VERSION
 from tests.live.servers import free_port
 from tests.sinks.servers import WebServer
 from tests.sinks.told import event_entry, quarantined, row, rows
@@ -28,7 +29,7 @@ def test_a_post_holds_the_entries_with_their_ids(web_server: WebServer) -> None:
     opened(web_server).write([*rows(0, 2), event_entry(3), quarantined(4)])
     ((headers, body),) = web_server.posts
     told = json.loads(body)
-    assert (told["schema"], told["run"]) == (1, "abc0")
+    assert (told["schema"], told["run"]) == (SCHEMA_VERSION, "abc0")
     assert [entry["kind"] for entry in told["entries"]] == ["row", "row", "event", "quarantine"]
     assert told["entries"][1] == {"kind": "row", "id": row(segment=1).id, "data": row(segment=1).to_json()}
     assert len({entry["id"] for entry in told["entries"]}) == 4
