@@ -106,7 +106,7 @@ class Source(BaseModel):
     ]
     detail: Annotated[str, Field(description="Why, where something is wrong.")]
     live: Annotated[
-        dict[str, float] | None, Field(description="Of a live source: lag, and what happened so far, in counts.")
+        dict[str, int | float] | None, Field(description="Of a live source: lag, and what happened so far, in counts.")
     ]
     segments: Annotated[int, Field(description="How many there were since the run was started.")]
     picture: Annotated[int, Field(description="The number of its last picture; 0 if there is none.")]
