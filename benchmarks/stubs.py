@@ -37,7 +37,9 @@ class StubDecoder:
     def open(self, ticket: str, source: str, first_segment: int) -> None:
         self._next[ticket] = first_segment, int(source.rpartition(":")[2])
 
-    def next(self, ticket: str, num_segments: int) -> tuple[Chunk, list[Segment], list[Segment]]:
+    def next(
+        self, ticket: str, num_segments: int, is_watched: bool = False
+    ) -> tuple[Chunk, list[Segment], list[Segment]]:
         first, count = self._next[ticket]
         last = min(count, first + num_segments)
         self._next[ticket] = last, count

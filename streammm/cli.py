@@ -11,7 +11,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -26,6 +27,9 @@ from streammm.media.address import public_name
 
 if TYPE_CHECKING:
     from streammm.sinks.console import ConsoleReport
+
+_LISTEN = "127.0.0.1:8420"
+"""Where the page of a run is, where nothing else is said."""
 
 OK, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -44,7 +48,7 @@ _err = Console(stderr=True)
 def main() -> None:
     """Entry point of the `streammm` command."""
     try:
-        app(_join_ray(sys.argv[1:]))
+        app(_join_watch(_join_ray(sys.argv[1:])))
     except StreammmError as error:
         _err.print(Text.assemble(("error", "bold red"), f" {error}"), soft_wrap=True)
         _leave(MISTAKE)
@@ -75,6 +79,19 @@ def _join_ray(arguments: list[str]) -> list[str]:
     return joined
 
 
+def _join_watch(arguments: list[str]) -> list[str]:
+    """Lets --watch stand alone or before [HOST:]PORT."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--watch":
+            is_address = re.fullmatch(r"([\w.-]+:|\[[0-9a-fA-F:]+\]:)?\d{1,5}", argument)
+            joined[-1] = f"--watch={argument if is_address else _LISTEN}"
+            if is_address:
+                continue
+        joined.append(argument)
+    return [f"--watch={_LISTEN}" if argument == "--watch" else argument for argument in joined]
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from streammm import __version__
@@ -98,6 +115,15 @@ Sources = Annotated[
         metavar="SOURCE...",
         help="Files, directories, patterns, @lists, addresses (s3://..., rtsp://...), - for a pipe.",
     ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,...|FILE.yaml", help="What to look and listen for, in any words, or a file that says more."
+    ),
+]
+ModelDirectory = Annotated[
+    Path | None, typer.Option("--model", metavar="DIR", help="Classify with a model that streammm train made.")
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")]
 Settings = Annotated[
@@ -124,15 +150,8 @@ def run(
             "Default: as in --out.",
         ),
     ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B,...|FILE.yaml", help="What to look and listen for, in any words, or a file that says more."
-        ),
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Classify with a model that streammm train made.")
-    ] = None,
+    labels: Labels = None,
+    model: ModelDirectory = None,
     config_file: ConfigFile = None,
     settings: Settings = None,
     out: Annotated[
@@ -155,8 +174,86 @@ def run(
         str | None,
         typer.Option(metavar="[ADDRESS]", help="Work on Ray: alone starts one here, an address joins a cluster."),
     ] = None,
+    watch: Annotated[
+        str | None,
+        typer.Option(metavar="[[HOST:]PORT]", help=f"Show the run on a page while it goes on. Alone: at {_LISTEN}."),
+    ] = None,
 ) -> None:
     """Classify files and live streams segment by segment."""
+    place = time.strftime("runs/%Y%m%d-%H%M%S") if out is None and sources else out
+    what = _What(sources, labels, model, config_file, settings, to)
+    watched = None if watch is None else _Watched(watch)
+    _run(what, place, ray, watched, metrics=metrics, fresh=fresh, retry_quarantined=retry_quarantined)
+
+
+@app.command(name="watch")
+def watch_sources(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SOURCE...", help="As for run; more can be added on the page."),
+    ] = None,
+    labels: Labels = None,
+    model: ModelDirectory = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR|FILE.jsonl", help="Keep rows, as run does. Default: nothing is stored."),
+    ] = None,
+    to: Addresses = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Where the page is. Beyond this machine it needs a token: that of STREAMMM_TOKEN, or one that is "
+            f"made and printed. Default: {_LISTEN}.",
+        ),
+    ] = None,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", help="Show the same here; the page only with --listen.")
+    ] = False,
+    ray: Annotated[str | None, typer.Option(metavar="[ADDRESS]", help="Work on Ray, as run does.")] = None,
+) -> None:
+    """Watch sources on a local page or on the terminal, until Ctrl-C; add, pause and remove them there."""
+    if out == "-":
+        raise ConfigError("--out - is for run")
+    shown = listen or (None if terminal else _LISTEN)
+    what = _What(sources, labels, model, config_file, settings, to)
+    _run(what, out, ray, _Watched(shown, terminal, stays_open=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _What:
+    """What is to be done, as it stands on the command line."""
+
+    sources: list[str] | None
+    labels: str | None
+    model: Path | None
+    config_file: Path | None
+    settings: list[str] | None
+    to: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """Where a run is shown, and whether it goes on until it is ended."""
+
+    listen: str | None
+    on_terminal: bool = False
+    stays_open: bool = False
+
+
+def _run(
+    what: _What,
+    out: str | None,
+    ray: str | None,
+    watched: _Watched | None,
+    *,
+    metrics: str | None = None,
+    fresh: bool = False,
+    retry_quarantined: bool = False,
+) -> None:
+    from streammm import cli_watch
     from streammm.build import listing_options
     from streammm.media.listing import list_sources
     from streammm.retention import Retention
@@ -165,12 +262,17 @@ def run(
     from streammm.sinks.files import Files, Lines
     from streammm.sinks.open import open_outlets, with_sinks
     from streammm_workers import engine
+    from streammm_workers.driver import Observer
     from streammm_workers.exporters import Exporter
+    from streammm_workers.observers import Observers
 
-    place = Path(time.strftime("runs/%Y%m%d-%H%M%S")) if out is None else Path(out)
-    is_directory = out != "-" and place.suffix != ".jsonl"
+    stays_open = watched is not None and watched.stays_open
+    place = Path(out or "-")
+    is_directory = out not in ("-", None) and place.suffix != ".jsonl"
     config_of_earlier = None
-    if not sources:
+    sources, config_file = what.sources, what.config_file
+    may_be_empty = stays_open and not (is_directory and (place / "config.yaml").exists())
+    if not sources and not may_be_empty:
         if out is None or not is_directory:
             raise ConfigError("name a source, or with --out the directory of a run to go on with")
         config_of_earlier, sources = earlier(place)
@@ -178,24 +280,29 @@ def run(
     if config_of_earlier is not None and config_file is None:
         config_file = place / "config.yaml"
         consent = f"--config {shlex.quote(str(config_file))}"
-    config = load(config_file, settings or (), labels=labels, model=None if model is None else str(model))
-    config = with_sinks(config, to or ())
+    model = None if what.model is None else str(what.model)
+    config = load(config_file, what.settings or (), labels=what.labels, model=model)
+    config = with_sinks(config, what.to or ())
     outlets = open_outlets(config, consent)
     prints_rows = out == "-" or any(outlet.name == "-" for outlet in outlets)
     if out == "-" and any(sink.to == "-" for sink in config.sinks):
         raise ConfigError("--out - and a sink at - would both write to standard output")
     if not is_directory and (fresh or retry_quarantined or config.output.journal):
         raise ConfigError("--fresh, --retry-quarantined and output.journal are for run directories")
-    if not is_directory and Retention.of(place, config.retention):
+    if not is_directory and (config.retention.max_age_days or config.retention.max_size_mb):
         raise ConfigError("retention is for run directories")
+    sources = sources or []
     names = list_sources(sources, listing_options(config))
-    if (first := next(names, None)) is None:
+    first = list(islice(names, 1))
+    if not first and not may_be_empty:
         raise ConfigError(f"no media files in {', '.join(sources)}")
-    listed: Iterator[Any] = chain([first], names)
+    listed: Iterator[Any] = chain(first, names)
     with ExitStack() as stack:
         where = ""
         directory = None
-        if out == "-":
+        if out is None:
+            target = engine.Place(outlets=outlets)
+        elif out == "-":
             target = engine.Place(sinks=[Lines(sys.stdout)], outlets=outlets)
         elif not is_directory:
             _check_writable(place)
@@ -211,13 +318,21 @@ def run(
                 [directory.files()],
                 lambda: directory.begin(stored, retry_quarantined),
                 outlets,
-                Retention.of(place, config.retention),
+                retention=Retention.of(place, config.retention),
             )
             listed = directory.without_forgotten(listed, sources)
             where = f"; rows are in {directory.results}"
-        report = ConsoleReport(_err)
+        seen: Observer
+        if watched is None:
+            seen = report = ConsoleReport(_err)
+        else:
+            watching = cli_watch.Watching(config, watched.listen, watched.on_terminal, _err)
+            stack.callback(watching.close)
+            report = ConsoleReport(cli_watch.silent_console() if watched.on_terminal else _err)
+            seen = Observers(report, watching.cards)
+            target = replace(target, attend=watching.attend, stays_open=stays_open)
         stack.callback(report.close)
-        observer = stack.enter_context(Exporter(report, metrics, uses_ray=ray is not None))
+        observer = stack.enter_context(Exporter(seen, metrics, uses_ray=ray is not None))
         is_interrupted = False
         try:
             is_complete = engine.run(config, listed, observer, ray, target, report.stopping)
@@ -228,13 +343,16 @@ def run(
         except OSError as error:
             raise StreammmError(f"cannot write rows: {error.strerror or error}") from error
     if not prints_rows:
-        _out.print(report.table())
-        _out.print()
+        if not stays_open:
+            _out.print(report.table())
+            _out.print()
         _out.print(report.summary() + where, highlight=False, markup=False, soft_wrap=True)
     if directory is not None and directory.num_forgotten:
         left_out = f" left out, forgotten by streammm forget: {directory.num_forgotten}; name them to take them again"
         _err.print(Text.assemble(("skipped", "bold yellow"), left_out), soft_wrap=True)
     _tell_undelivered(report, place if is_directory else None)
+    if not is_complete and stays_open and not is_interrupted and not is_directory:
+        raise typer.Exit(SOME_FAILED if report.undelivered else OK)  # it was ended as it is meant to be
     if not is_complete:
         how = "stopped at once" if is_interrupted else "stopped"
         has_commands = any(alert.command for alert in config.alerts)

@@ -352,13 +352,20 @@ class PrivacyConfig(_Section):
         "messages; scores and embeddings only. scores: scores only.",
     )
     faces: Literal["keep", "blur"] = Field(
-        "keep", description="blur: faces that are found in the pictures of reports are blurred, which may miss some."
+        "keep",
+        description="blur: faces that are found in the pictures of reports are blurred, which may miss some; the page "
+        "of streammm watch has no pictures then.",
     )
 
     @property
     def keeps_media(self) -> bool:
         """Whether pictures, sound and words may leave the workers."""
         return self.keeps == "everything"
+
+    @property
+    def shows_frames(self) -> bool:
+        """Whether a picture may be shown as it is."""
+        return self.keeps_media and self.faces == "keep"
 
 
 class RetentionConfig(_Section):
@@ -471,6 +478,14 @@ class AlertConfig(_Section):
         return self.name or f"alert {', '.join(self.labels) or 'any'}"
 
 
+class WatchConfig(_Section):
+    """What `streammm watch` shows."""
+
+    frames: bool = Field(
+        True, description="Show the last picture of each source, as the encoder gets it; it is never stored."
+    )
+
+
 class EngineConfig(_Section):
     """How the work is spread; the defaults fit one machine, and the rows do not depend on it."""
 
@@ -554,6 +569,7 @@ class Config(_Section):
     output: OutputConfig = OutputConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     retention: RetentionConfig = RetentionConfig()
+    watch: WatchConfig = WatchConfig()
     engine: EngineConfig = EngineConfig()
     ray: RayConfig = RayConfig()
 

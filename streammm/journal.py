@@ -32,12 +32,14 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    and_,
     create_engine,
     delete,
     event,
     func,
     insert,
     make_url,
+    or_,
     select,
     update,
 )
@@ -55,6 +57,9 @@ TODO, DONE, QUARANTINED, SKIPPED = _STATUSES = "todo", "done", "quarantined", "s
 
 EMBEDDINGS = "embeddings"
 """The kind of the entries that hold them: by far the largest, and read only by who asks for them."""
+
+REMOVED = "removed"
+"""Why a source is skipped that was taken out of a run by hand."""
 
 _MAX_UNREAD_IN_MEMORY = 10_000
 _STAYS = ("format", "forgotten")
@@ -365,6 +370,30 @@ class Journal:
             if not _by_name(connection, [name], _sources.c.status):
                 connection.execute(insert(_sources).values(name=name, **values))
 
+    def remove(self, name: str) -> None:
+        """Leaves a source out from here on, at whatever segment it is; what was made of it stays."""
+        with self._begin() as connection:
+            connection.execute(
+                update(_sources)
+                .where(_sources.c.name == name, _sources.c.status == TODO)
+                .values(status=SKIPPED, reason=REMOVED, epoch=_sources.c.epoch + 1)
+            )
+
+    def put_back(self, name: str) -> str:
+        """Puts a source back that was removed or given up, from its cursor on; its status until now, "" if neither."""
+        left = or_(_sources.c.status == QUARANTINED, and_(_sources.c.status == SKIPPED, _sources.c.reason == REMOVED))
+        with self._begin() as connection:
+            status = connection.scalar(select(_sources.c.status).where(_sources.c.name == name, left))
+            if status is not None:
+                connection.execute(update(_sources).where(_sources.c.name == name).values(status=TODO, reason=""))
+        return str(status or "")
+
+    def name_sources(self, more: Sequence[str] | None) -> None:
+        """Adds to the sources that a run goes on with, where they are stored; None for some that may not be stored,
+        and then none are."""
+        if stored := self.meta("sources"):
+            self.put_meta("sources", [] if more is None else list(dict.fromkeys([*stored, *more])))
+
     def retry_skipped(self, reason: str) -> None:
         """Puts sources that were left out for a reason back."""
         left_out = (_sources.c.status == SKIPPED, _sources.c.reason == reason)
@@ -610,7 +639,7 @@ class Journal:
             waiting = waiting.where(_entries.c.position > upto, _entries.c.position <= due)
             return (upto if counts else 0), counts, connection.scalar(waiting) or 0
 
-    def remove(self, upto: int, written: Mapping[str, tuple[int, Any]]) -> None:
+    def remove_up_to(self, upto: int, written: Mapping[str, tuple[int, Any]]) -> None:
         """Removes entries up to a position, and moves the cursors of sinks that have taken them back."""
         with self._begin() as connection:
             connection.execute(delete(_refused).where(_refused.c.position <= upto))

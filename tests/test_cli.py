@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from streammm.cli import _join_watch
 from tests.conftest import MakeClip
 
 Streammm = Callable[..., "CompletedProcess[str]"]
@@ -25,6 +26,33 @@ def folder(clip: MakeClip, tmp_path: Path) -> Path:
     (folder / "broken.mp4").write_bytes(b"nothing" * 99)
     (folder / "notes.txt").write_text("not media")
     return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "joined"),
+    [
+        (["run", "a.mp4", "--watch"], ["run", "a.mp4", "--watch=127.0.0.1:8420"]),
+        (["run", "--watch", "a.mp4"], ["run", "--watch=127.0.0.1:8420", "a.mp4"]),
+        (["run", "--watch", "8500", "a.mp4"], ["run", "--watch=8500", "a.mp4"]),
+        (["run", "--watch", "0.0.0.0:8500", "a.mp4"], ["run", "--watch=0.0.0.0:8500", "a.mp4"]),
+        (["watch", "a.mp4"], ["watch", "a.mp4"]),
+    ],
+)
+def test_watch_stands_alone_or_before_an_address(given: list[str], joined: list[str]) -> None:
+    assert _join_watch(given) == joined
+
+
+def test_a_run_is_shown_while_it_goes_on_and_ends_as_ever(streammm: Streammm, clip: MakeClip) -> None:
+    rows = clip("a.mp4", 4.0).with_name("rows.jsonl")
+    done = streammm("run", "a.mp4", "--out", rows, "--watch=0")
+    assert done.returncode == 0, done.stderr
+    assert "watch at http://127.0.0.1:" in done.stderr
+    assert len(rows.read_text().splitlines()) == 2
+
+
+def test_the_terminal_is_wanted_for_cards_on_it(streammm: Streammm) -> None:
+    done = streammm("watch", "a.mp4", "--terminal")
+    assert (done.returncode, "this is no terminal" in done.stderr) == (2, True)
 
 
 def test_a_folder_becomes_a_run_directory(streammm: Streammm, folder: Path) -> None:

@@ -57,7 +57,7 @@ def run(folder: Path, config: Config, sources: Sequence[str], named: Sequence[st
             [directory.files()],
             lambda: directory.begin(named),
             open_outlets(config),
-            Retention.of(folder, config.retention),
+            retention=Retention.of(folder, config.retention),
         )
         assert engine.run(config, directory.without_forgotten(sources, named), Recorder(), None, place)
     finally:

@@ -16,6 +16,8 @@ from streammm.config import load
 from streammm.errors import ConfigError
 from streammm.types import Cue, Embeddings, Segment
 from streammm_workers.encode import EncodeWorker
+from streammm_workers.pictures import Pictures
+from streammm_workers.shard import Shard
 from tests.conftest import MakeClip
 from tests.workers.fakes import segment
 
@@ -100,3 +102,15 @@ def test_a_run_its_sinks_and_its_report_hold_nothing_of_media(
     assert row["modalities"]["text"]["cues"] == 1
     kept = b'"vectors"' in (tmp_path / "run" / "journal.sqlite").read_bytes()
     assert kept is ("output.embeddings=true" in settings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "shown"), [("privacy.keeps=everything", 1), ("privacy.keeps=scores", 0), ("privacy.faces=blur", 0)]
+)
+def test_the_page_that_is_watched_has_no_pictures(setting: str, shown: int) -> None:
+    shard = object.__new__(Shard)
+    shard._config, shard._pictures = load(settings=[setting]), Pictures()
+    assert len(shard.pictures()) == 0
+    shard._pictures.put("a", b"jpeg")
+    assert len(shard.pictures()) == shown
+    assert shard._pictures.is_due("b") == bool(shown)  # else none is made

@@ -250,7 +250,7 @@ def test_what_was_forgotten_or_removed_is_not_made_again(tmp_path: Path, sources
     with closing(journal_of(old)[1]) as journal:
         upto, counts, _ = journal.removable([], None, 0.5)
         num_rows = sum(1 for entry in journal.read(0, 10_000, kind="row"))
-        journal.remove(upto, {})
+        journal.remove_up_to(upto, {})
     made = relabel(old, config, tmp_path / "newer")
     assert 0.4 * num_rows < counts["row"] < 0.6 * num_rows
     assert len([entry for entry in entries_of(tmp_path / "newer") if entry.kind == "row"]) == num_rows - counts["row"]

@@ -50,6 +50,8 @@ def _sources(snapshot: Mapping[str, Any]) -> str:
         text += f", {snapshot['num_quarantined']} quarantined"
     if snapshot["num_skipped"]:
         text += f", {snapshot['num_skipped']} skipped"
+    if snapshot.get("num_paused"):
+        text += f", {snapshot['num_paused']} paused"
     if snapshot["seconds_left"] is not None:
         text += f", {timedelta(seconds=round(snapshot['seconds_left']))} left"
     return text

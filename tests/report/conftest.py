@@ -96,9 +96,9 @@ def run_of(tmp_path: Path) -> MakeRun:
     return lambda rows, **more: write_run(tmp_path / "run", rows, **more)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium."""
+    """A headless Chromium; while it runs, playwright has an event loop in this thread, and others cannot start one."""
     api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install '.[dev]'")
     if (chromium := shutil.which("chromium")) is None:
         reason = "no chromium: make servers installs it"

@@ -42,7 +42,9 @@ class ExitingDecoder(DecodeWorker):
         node = ray.get_runtime_context().get_node_id()
         (Path(self._folder) / f"{node}-{Path(source).name}").touch()
 
-    def next(self, ticket: str, num_segments: int) -> tuple[Chunk, list[Segment], list[Segment]]:
+    def next(
+        self, ticket: str, num_segments: int, is_watched: bool = False
+    ) -> tuple[Chunk, list[Segment], list[Segment]]:
         exit_if_told(self._folder, "decode")
         return super().next(ticket, num_segments)
 

@@ -106,7 +106,9 @@ class MadeUpDecoder(DecodeWorker):
     def open(self, ticket: str, source: str, first_segment: int) -> None:
         self._made: dict[str, tuple[int, int]] = {**getattr(self, "_made", {}), ticket: (first_segment, _count(source))}
 
-    def next(self, ticket: str, num_segments: int) -> tuple[Chunk, list[Segment], list[Segment]]:
+    def next(
+        self, ticket: str, num_segments: int, is_watched: bool = False
+    ) -> tuple[Chunk, list[Segment], list[Segment]]:
         first, count = self._made[ticket]
         last = min(count, first + num_segments)
         self._made[ticket] = last, count

@@ -54,7 +54,7 @@ def test_age_counts_from_when_an_entry_was_there(tmp_path: Path, monkeypatch: py
     journal.advance("files", 30, None)
     clock.now += 0.6 * DAY  # the first ten are 1.2 days old, the others 0.6
     assert journal.removable(["files"], DAY, 0.0) == (10, {"row": 10}, 0)
-    journal.remove(10, {})
+    journal.remove_up_to(10, {})
     assert [entry.segment for entry in journal.read(0)] == list(range(10, 30))
     assert journal.removable(["files"], DAY, 0.0) == (0, {}, 0)
 
@@ -90,7 +90,7 @@ def test_of_a_share_the_oldest_go_and_their_room_is_given_back(tmp_path: Path) -
     assert journal.removable(["files"], None, 0.75) == (750, {"row": 750}, 0)
     journal.tidy()
     before = (tmp_path / "journal.sqlite").stat().st_size
-    journal.remove(750, {"files": (1000, {"row": 9})})
+    journal.remove_up_to(750, {"files": (1000, {"row": 9})})
     assert (tmp_path / "journal.sqlite").stat().st_size < before / 2
     assert journal.sink("files") == (1000, {"row": 9})
     add(journal, 1000, 1001)

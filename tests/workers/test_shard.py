@@ -38,7 +38,9 @@ class SlowDecoder:
     def open(self, ticket: str, source: str, first_segment: int) -> None:
         self.next_segment[ticket] = first_segment
 
-    def next(self, ticket: str, num_segments: int) -> tuple[Chunk, list[Segment], list[Segment]]:
+    def next(
+        self, ticket: str, num_segments: int, is_watched: bool = False
+    ) -> tuple[Chunk, list[Segment], list[Segment]]:
         with self.lock:
             SlowDecoder.waiting += 1
             SlowDecoder.most_waiting = max(self.most_waiting, self.waiting)

@@ -99,7 +99,7 @@ async def run(
                 for group in list(waiting):
                     if _is_placed(group):
                         waiting.remove(group)
-                        await driver.add(_make_shard(config, group, layout), files)
+                        await driver.add_shard(_make_shard(config, group, layout), files)
                 await asyncio.sleep(_LOOK_FOR_NODES_SECONDS)
 
         await driver.run(shards, [grow])

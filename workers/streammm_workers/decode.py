@@ -5,9 +5,12 @@ Decoding itself happens in processes of its own, one a source under way, which c
 
 from __future__ import annotations
 
+import io
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from PIL import Image
 
 from streammm.errors import StreammmError
 from streammm.media.isolated import IsolatedReader
@@ -16,6 +19,8 @@ from streammm.media.options import DecodeOptions
 from streammm.media.process import ProcessPool
 from streammm.media.read import open_reader
 from streammm.types import Modality, Segment
+
+_JPEG_QUALITY = 78
 
 
 class NotOpenError(StreammmError):
@@ -29,6 +34,7 @@ class Chunk:
     ``is_last`` says that the source ends here. The counts are of the whole reading so far. ``left_out`` says by index
     which segments end whoever decodes them. ``busy_seconds`` is how long it took to make the chunk, ``cpu_seconds``
     what the worker's decoding processes computed since its last chunk, ``peak_bytes`` the most memory one of them had.
+    ``jpeg`` is the last picture in it, where somebody watches.
     """
 
     segments: list[Segment]
@@ -40,6 +46,7 @@ class Chunk:
     busy_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
+    jpeg: bytes = b""
 
 
 class DecodeWorker:
@@ -60,7 +67,9 @@ class DecodeWorker:
         self.close(ticket)
         self._open[ticket] = open_reader(source, self._options, first_segment, self._pool)
 
-    def next(self, ticket: str, num_segments: int) -> tuple[Chunk, list[Segment], list[Segment]]:
+    def next(
+        self, ticket: str, num_segments: int, is_watched: bool = False
+    ) -> tuple[Chunk, list[Segment], list[Segment]]:
         """The next segments of a reading: a chunk of headers, the same segments with pictures, and with sound.
 
         Where speech is to be recognised, the sound is for the text encoder as well, and there are the captions with it.
@@ -90,6 +99,7 @@ class DecodeWorker:
             time.monotonic() - started,
             cpu_seconds,
             usage.peak_bytes,
+            last_picture(found) if is_watched else b"",
         )
         heard: tuple[Modality, ...] = ("audio",) if self._options.speech is None else ("audio", "text")
         return chunk, [s.only("video") for s in found], [s.only(*heard) for s in found]
@@ -104,3 +114,13 @@ class DecodeWorker:
         for ticket in list(self._open):
             self.close(ticket)
         self._pool.close()
+
+
+def last_picture(segments: Sequence[Segment]) -> bytes:
+    """The last picture in some segments, as the encoder gets it, as JPEG; b"" if there is none."""
+    pictures = next((s.frames for s in reversed(segments) if len(s.frames)), None)
+    if pictures is None:
+        return b""
+    written = io.BytesIO()
+    Image.fromarray(pictures[-1]).save(written, "JPEG", quality=_JPEG_QUALITY)
+    return written.getvalue()

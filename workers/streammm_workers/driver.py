@@ -8,14 +8,14 @@ import json
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from streammm.config import Config
 from streammm.errors import ConfigError, SourceError, StreammmError
-from streammm.journal import DONE, QUARANTINED, SKIPPED, TODO, Entry
+from streammm.journal import DONE, QUARANTINED, REMOVED, SKIPPED, TODO, Entry
 from streammm.media.address import may_go_on, public_name
 from streammm.retention import Retention
 from streammm.sinks.base import Outlet
@@ -68,6 +68,8 @@ class Plan:
         outlets: where what is committed is delivered as well.
         retention: what is kept of the run directory, whose sink is named ``files``; None: everything.
         stop: set to let the run come to a stop.
+        attend: runs beside, with the driver in its hands: such as a page from which sources are added and paused.
+        stays_open: the run goes on when all is done, since sources may be added, until it is stopped.
     """
 
     sources: Iterator[Any]
@@ -75,11 +77,29 @@ class Plan:
     sinks: dict[str, Handle]
     stop: asyncio.Event
     outlets: Sequence[Outlet] = ()
+    attend: Callable[[Driver], Coroutine[Any, Any, None]] | None = None
+    stays_open: bool = False
     retention: Retention | None = None
 
 
+_Leaves = Literal["", "paused", "removed", "again"]
+
+
+class StandingError(StreammmError):
+    """What is asked for does not fit how a source, or the run, stands."""
+
+
+@dataclass(slots=True)
+class _Working:
+    """A source that a shard is at; ``leaves_as`` is what becomes of it once it has drained, where it was asked to."""
+
+    source: str
+    shard: Handle
+    leaves_as: _Leaves = ""
+
+
 class Driver:
-    """One run. Shards may be added at any time, and may go."""
+    """One run. Shards and sources may be added at any time, and may go."""
 
     def __init__(self, config: Config, plan: Plan, journal: Handle, observer: Observer) -> None:
         self._config = config
@@ -96,6 +116,11 @@ class Driver:
         self._changed = asyncio.Condition()
         self._seen: set[str] = set()
         self._live: set[str] = set()
+        self._working: dict[str, _Working] = {}
+        self._paused: dict[str, str] = {}
+        self._given_up: dict[str, tuple[str, str]] = {}
+        self._num_holds = 0
+        self._num_surplus = 0
         self._turns = itertools.count()
         self._deaths: Counter[str] = Counter()
         self._group: asyncio.TaskGroup | None = None
@@ -128,6 +153,8 @@ class Driver:
                 beside.append(group.create_task(self._keep_looking()))
                 if self._plan.retention is not None:
                     group.create_task(self._keep_retaining(self._plan.retention))
+                if self._plan.attend is not None:
+                    beside.append(group.create_task(self._plan.attend(self)))
                 group.create_task(self._keep_delivering())
                 for delivery in self._outlets:
                     group.create_task(delivery.keep_delivering(self._is_over))
@@ -142,7 +169,7 @@ class Driver:
             raise _first(errors) from None
         await self._end()
 
-    async def add(self, shard: Handle, slots: int) -> None:
+    async def add_shard(self, shard: Handle, slots: int) -> None:
         """Gives a new shard work as well, once it has loaded."""
         with suppress(WorkerDiedError):
             await shard.call("start")
@@ -199,7 +226,151 @@ class Driver:
             task.cancel()
 
     def _is_done(self) -> bool:
-        return not self._num_under_way and (self.is_stopping or (self.progress.is_listed and not self._todo))
+        if self._num_under_way or self._num_holds:
+            return False
+        waits = self._plan.stays_open or self._todo or self._paused
+        return self.is_stopping or (self.progress.is_listed and not waits)
+
+    # sources that come and go by hand
+
+    async def add(self, found: Sequence[Any]) -> dict[str, str]:
+        """Takes up more sources, each a source or a `Skipped` one; what was removed or given up begins again.
+
+        Returns:
+            The status of each in the journal, by name: `TODO` where it is taken up now.
+
+        Raises:
+            StandingError: the run comes to its end.
+        """
+        if self.is_stopping or self._is_done():
+            raise StandingError("the run comes to its end and takes no more sources")
+        sources = {public_name(item): item for item in found if isinstance(item, str)}
+        async with self._stays():
+            has_secret = any(name != source for name, source in sources.items())
+            await self._journal.call("name_sources", None if has_secret else list(sources.values()))
+            for name in sources:
+                if name not in self._working and (status := await self._journal.call("put_back", name)):
+                    self._come_back(name, status)
+            return await self._register(found)
+
+    async def pause(self, name: str) -> None:
+        """Lets a source come to a stop and leaves it alone until it is resumed; its place is in the journal.
+
+        Raises:
+            StandingError: it is neither under way nor waiting.
+        """
+        if name not in self._paused:
+            await self._leave(name, "paused")
+
+    async def resume(self, name: str) -> None:
+        """Takes up a source again that was paused, or one that was given up.
+
+        Raises:
+            StandingError: it is neither.
+        """
+        if name in self._given_up:
+            source, _ = self._given_up[name]
+            await self.add([source])
+            return
+        if (working := self._working.get(name)) is not None and working.leaves_as == "paused":
+            working.leaves_as = "again"
+            return
+        if name not in self._paused:
+            raise StandingError(f"{name} is not paused")
+        async with self._changed:
+            source = self._paused.pop(name)
+            self._todo.appendleft(source)
+            self._changed.notify_all()
+        if name in self._live:
+            self._make_room()
+
+    async def remove(self, name: str) -> None:
+        """Lets a source come to a stop and leaves it out from here on; what was made of it stays.
+
+        Raises:
+            StandingError: it is neither under way nor waiting nor paused.
+        """
+        if name in self._paused:
+            async with self._stays():
+                del self._paused[name]
+                await self._note_removed(name)
+        else:
+            await self._leave(name, "removed")
+
+    def standing(self, most: int = 200) -> dict[str, str]:
+        """How sources stand that are not over, by name, those under way first: ``working``, ``pausing``, ``removing``,
+        ``paused``, ``waiting``."""
+        words = {"": "working", "again": "working", "paused": "pausing", "removed": "removing"}
+        found = {name: words[one.leaves_as] for name, one in self._working.items()}
+        found |= dict.fromkeys(self._paused, "paused")
+        for source in itertools.islice(self._todo, max(0, most - len(found))):
+            found.setdefault(public_name(source), "waiting")
+        return found
+
+    async def pictures(self) -> dict[str, bytes]:
+        """The last pictures of sources under way as JPEG, by name, those since the last time it was asked for them."""
+        found: dict[str, bytes] = {}
+        for shard in list(self._shards):
+            with suppress(WorkerDiedError):
+                found |= await shard.call("pictures")
+        return found
+
+    @asynccontextmanager
+    async def _stays(self) -> AsyncIterator[None]:
+        """The run does not end meanwhile; whoever waits for a change is told of it afterwards."""
+        self._num_holds += 1
+        try:
+            yield
+        finally:
+            self._num_holds -= 1
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _leave(self, name: str, leaves_as: Literal["paused", "removed"]) -> None:
+        if (working := self._working.get(name)) is not None:
+            working.leaves_as = leaves_as
+            await self._drain_source(working, name)
+            return
+        source = next((source for source in self._todo if public_name(source) == name), None)
+        if source is None:
+            raise StandingError(f"{name} is neither under way nor waiting")
+        async with self._stays():
+            self._todo.remove(source)
+            self._num_surplus += name in self._live  # the place that was made for it
+            await self._note_left(name, source, leaves_as)
+
+    async def _drain_source(self, working: _Working, name: str) -> None:
+        with suppress(WorkerDiedError):
+            await working.shard.call("drain_source", name)
+
+    async def _note_left(self, name: str, source: str, left_as: str) -> None:
+        if left_as == "paused":
+            self._paused[name] = source
+        elif left_as == "removed":
+            await self._note_removed(name)
+        elif left_as == "again":
+            self._todo.appendleft(source)
+            if name in self._live:
+                self._make_room()
+
+    async def _note_removed(self, name: str) -> None:
+        await self._journal.call("remove", name)
+        self.progress.num_skipped += 1
+        self._observer.skipped(name, REMOVED, "removed by hand")
+
+    def _come_back(self, name: str, status: str) -> None:
+        """Takes back what was counted of a source that was removed or given up, in this run or before."""
+        if name not in self._seen:
+            return
+        self._seen.discard(name)
+        self.progress.num_listed -= 1
+        if (given_up := self._given_up.pop(name, None)) is not None:
+            self.progress.num_quarantined -= 1
+            self.progress.quarantined[given_up[1]] -= 1
+        elif status == QUARANTINED:
+            self.progress.num_done_before -= 1
+        else:
+            self.progress.num_skipped -= 1
 
     # sources
 
@@ -218,7 +389,7 @@ class Driver:
             async with self._changed:
                 self._changed.notify_all()
 
-    async def _register(self, found: Sequence[Any]) -> None:
+    async def _register(self, found: Sequence[Any]) -> dict[str, str]:
         sources: dict[str, str] = {}
         for item in found:
             if isinstance(item, str):
@@ -229,7 +400,7 @@ class Driver:
             else:
                 await self._skip(item.source, item.reason, item.detail)
         endless = [name for name, source in sources.items() if may_go_on(source)]
-        statuses = await self._journal.call("register", list(sources), endless)
+        statuses: dict[str, str] = await self._journal.call("register", list(sources), endless)
         counts = Counter(statuses.values())
         self.progress.num_listed += len(sources)
         self.progress.num_done_before += counts[DONE] + counts[QUARANTINED]
@@ -243,6 +414,7 @@ class Driver:
         self._live |= set(map(public_name, live))
         for _ in live:
             self._make_room()
+        return statuses
 
     def _make_room(self) -> None:
         """Lets one more source be worked on: a live one takes no file's place."""
@@ -258,13 +430,19 @@ class Driver:
     async def _take(self, shard: Handle) -> None:
         """Has a shard do one source after another, as long as there are any or may be again."""
         while (source := await self._next_source()) is not None:
-            died = False
+            died = has_left = False
+            name = public_name(source)
+            working = self._working[name] = _Working(source, shard)
             try:
-                await self._do(shard, source)
+                has_left = await self._do(shard, source) and bool(working.leaves_as)
             except WorkerDiedError as error:
-                died = True
-                await self._note_death(source, error)
+                died, has_left = True, bool(working.leaves_as)
+                if not has_left:
+                    await self._note_death(source, error)
             finally:
+                del self._working[name]
+                if has_left:
+                    await self._note_left(name, source, working.leaves_as)
                 async with self._changed:
                     self._num_under_way -= 1
                     self._changed.notify_all()
@@ -272,13 +450,16 @@ class Driver:
                 self._shards.pop(shard, None)
                 self._slots.pop(shard, None)
                 return
+            if has_left and name in self._live:
+                return  # the place that was made for it
 
     async def _next_source(self) -> str | None:
         """The next source; waits while more are listed or another shard may hand one back. None when all are done."""
         async with self._changed:
-            await self._changed.wait_for(
-                lambda: self.is_stopping or self._todo or (self.progress.is_listed and not self._num_under_way)
-            )
+            await self._changed.wait_for(lambda: self.is_stopping or self._todo or self._num_surplus or self._is_done())
+            if self._num_surplus:
+                self._num_surplus -= 1
+                return None
             if self.is_stopping or not self._todo:
                 return None
             self._num_under_way += 1
@@ -286,7 +467,8 @@ class Driver:
             self._changed.notify_all()
             return source
 
-    async def _do(self, shard: Handle, source: str) -> None:
+    async def _do(self, shard: Handle, source: str) -> bool:
+        """Has a shard do a source; True if it left it before its end, to be taken up again from its cursor."""
         try:
             report: SourceReport | None = await shard.call("run", source)
         except (ConfigError, WorkerDiedError):
@@ -298,10 +480,12 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - one source never stops a run, not even by a bug of ours
             await self._give_up(SourceError(public_name(source), "internal", f"{type(error).__name__}: {error}"))
         else:
-            if report is not None:
-                await self._deliver("observer")
-                self.progress.num_done += 1
-                self._observer.finished(report)
+            if report is None:
+                return True
+            await self._deliver("observer")
+            self.progress.num_done += 1
+            self._observer.finished(report)
+        return False
 
     async def _give_up(self, error: SourceError) -> None:
         if error.reason == "filtered":
@@ -314,6 +498,8 @@ class Driver:
         self.progress.num_quarantined += 1
         quarantined = self.progress.quarantined
         quarantined[error.reason] = quarantined.get(error.reason, 0) + 1
+        if (working := self._working.get(error.source)) is not None and len(self._given_up) < _MAX_LISTED:
+            self._given_up[error.source] = (working.source, error.reason)
         self._observer.failed(error)
 
     async def _note_death(self, source: str, error: WorkerDiedError) -> None:
@@ -400,7 +586,7 @@ class Driver:
             if not upto:
                 return
             mark = await self._sinks["files"].call("trim", counts)
-            await self._journal.call("remove", upto, {"files": (self._positions["files"], mark)})
+            await self._journal.call("remove_up_to", upto, {"files": (self._positions["files"], mark)})
         for kind, count in counts.items():
             removed[kind] = removed.get(kind, 0) + count
 
@@ -460,10 +646,14 @@ class Driver:
                 self._asked[shard] = asyncio.create_task(self._ask(shard))
         if self._asked:
             await asyncio.wait(list(self._asked.values()), timeout=_LOOK_SECONDS / 2)
+        for name, working in list(self._working.items()):
+            if working.leaves_as:  # again: a shard that was made anew knows nothing of it
+                await self._drain_source(working, name)
         await self._tell_progress(rates)
 
     async def _tell_progress(self, rates: Rates) -> None:
         self.progress.num_shards = len(self._shards)
+        self.progress.num_paused = len(self._paused)
         self.progress.load = total(self._shards.values())
         self.progress.working_seconds = time.monotonic() - self._ready
         last = max(self._positions.values(), default=0)

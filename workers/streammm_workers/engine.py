@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -36,12 +36,15 @@ class Place:
         begin: called once the set-up is known to work, before anything is written.
         outlets: where it is delivered as well.
         retention: what is kept of a run directory, whose sink is named ``files``; None: everything.
+        attend, stays_open: see `Plan`.
     """
 
     journal: tuple[str, ...] = ()
     sinks: Sequence[Sink] = ()
     begin: Callable[[], object] = field(default=lambda: None)
     outlets: Sequence[Outlet] = ()
+    attend: Callable[[Driver], Coroutine[Any, Any, None]] | None = None
+    stays_open: bool = False
     retention: Retention | None = None
 
 
@@ -74,19 +77,21 @@ def run(
     """
     iterator = iter(sources)
     first = list(islice(iterator, _PEEK))
-    if not first:
+    place = place or Place()
+    if not first and not place.stays_open:
         return True
     if ray_address is not None and "-" in first:
         raise ConfigError("standard input can only be read in this process: leave --ray out, or give an address")
     decode_options(config)  # a mistake in it is said here: an actor would die of it
-    place = place or Place()
 
     async def main() -> bool:
         async with _interrupts(on_stop) as stop:
             sinks: dict[str, Handle] = {
                 sink.name: ThreadHandle("sink", lambda made: made, sink) for sink in place.sinks
             }
-            plan = Plan(chain(first, iterator), place.begin, sinks, stop, place.outlets, place.retention)
+            listed = chain(first, iterator)
+            beside = (place.outlets, place.attend, place.stays_open, place.retention)
+            plan = Plan(listed, place.begin, sinks, stop, *beside)
             files = sum(not isinstance(s, str) or is_file(s) for s in first)
             if ray_address is None:
                 await _run_here(config, plan, place, observer, files)

@@ -97,6 +97,7 @@ class Progress:
     num_done_before: int = 0
     num_quarantined: int = 0
     num_skipped: int = 0
+    num_paused: int = 0
     num_requeued: int = 0
     num_rows: int = 0
     num_shards: int = 0

@@ -20,6 +20,7 @@ from streammm_workers.batch import Batcher
 from streammm_workers.decode import Chunk, DecodeWorker, NotOpenError
 from streammm_workers.handle import FOLLOW, Handle, Spawn, WorkerDiedError
 from streammm_workers.metrics import StageLoad
+from streammm_workers.pictures import Pictures
 
 
 class Decoders:
@@ -75,10 +76,11 @@ class Decoders:
         await worker.call("end")
         worker.close()
 
-    async def end_followers(self) -> None:
-        """Ends what would go on without end; what is decoded still comes out."""
-        for follower in list(self._followers.values()):
-            await follower.call("end")
+    async def end_followers(self, name: str | None = None) -> None:
+        """Ends what would go on without end, all or one; what is decoded still comes out."""
+        for of, follower in list(self._followers.items()):
+            if name in (None, of):
+                await follower.call("end")
 
     def note(self, chunk: Chunk) -> None:
         """Adds what a chunk cost."""
@@ -109,6 +111,7 @@ class Reading:
         engine: chunk sizes and how often a worker may die.
         chunks_in_flight: how many chunks may be under way; see `widen`.
         on_chunk: called after each chunk.
+        pictures: takes its last pictures, as long as somebody watches.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class Reading:
         engine: EngineConfig,
         chunks_in_flight: int,
         on_chunk: Callable[[], object],
+        pictures: Pictures,
     ) -> None:
         self.name = name
         self.epoch = lease.epoch
@@ -129,7 +133,8 @@ class Reading:
         self._engine = engine
         self._window = asyncio.Semaphore(chunks_in_flight)
         self._on_chunk = on_chunk
-        self._is_draining = False
+        self._pictures = pictures
+        self.is_draining = False
 
     async def pull(self, decoders: Decoders, batchers: Mapping[Modality, Batcher]) -> None:
         """Reads to the end of the source, or until it is told to drain; the queue says how it went."""
@@ -141,11 +146,12 @@ class Reading:
                 waiting = time.monotonic()
                 await self._window.acquire()
                 decoders.window_seconds += time.monotonic() - waiting
-                if self._is_draining:
+                if self.is_draining:
                     await self.queue.put(None)
                     return
                 chunk, pictures, sounds = await self._next(worker, limit_seconds, decoders, next_segment, size)
                 decoders.note(chunk)
+                self._pictures.put(self.name, chunk.jpeg)
                 next_segment += len(chunk.segments)
                 texts = sounds if decoders.hears_speech else chunk.segments
                 payloads = {"video": pictures, "audio": sounds, "text": texts}
@@ -179,7 +185,7 @@ class Reading:
 
     def drain(self) -> None:
         """Begins no further chunk."""
-        self._is_draining = True
+        self.is_draining = True
 
     @property
     def _ticket(self) -> str:
@@ -200,11 +206,16 @@ class Reading:
                 if attempt:
                     await worker.call("open", self._ticket, self._source, next_segment)
                 found: tuple[Chunk, object, object] = await worker.call(
-                    "next", self._ticket, size, num_returns=3, limit_seconds=limit_seconds
+                    "next",
+                    self._ticket,
+                    size,
+                    self._pictures.is_due(self.name),
+                    num_returns=3,
+                    limit_seconds=limit_seconds,
                 )
                 return found
             except (WorkerDiedError, NotOpenError):
-                if self._is_draining:
+                if self.is_draining:
                     raise
                 self.num_restarts += 1
                 decoders.load.num_deaths += 1

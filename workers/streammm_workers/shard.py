@@ -38,6 +38,7 @@ from streammm_workers.decode import NotOpenError
 from streammm_workers.encode import EncodeWorker
 from streammm_workers.handle import Handle, Spawn
 from streammm_workers.metrics import ShardLoad, StageLoad
+from streammm_workers.pictures import Pictures
 from streammm_workers.reading import Decoders, Pending, Reading
 from streammm_workers.sizes import BatchSize, Measured, Sizing
 
@@ -84,6 +85,8 @@ class Shard:
         self._readings: set[Reading] = set()
         self._num_files = 0
         self._is_draining = False
+        self._is_leaving: dict[str, bool] = {}
+        self._pictures = Pictures()
         self._devices: dict[Modality, str] = {}
         self._cpu_seconds_before: float | None = None
 
@@ -115,11 +118,18 @@ class Shard:
             WorkerDiedError: an encoder died on it and did not come back.
         """
         name = public_name(source)
-        lease: Lease | None = None if self._is_draining else await self._journal.call("lease", name)
-        if lease is None:
-            return None
+        self._is_leaving[name] = False
+        try:
+            lease: Lease | None = None if self._is_draining else await self._journal.call("lease", name)
+            if lease is None or self._is_draining or self._is_leaving[name]:
+                return None
+            return await self._read(source, name, lease)
+        finally:
+            self._is_leaving.pop(name, None)
+
+    async def _read(self, source: str, name: str, lease: Lease) -> SourceReport | None:
         chunks = self._sizing.sizes.chunks_in_flight
-        reading = Reading(source, name, lease, self._config.engine, chunks, self._resize)
+        reading = Reading(source, name, lease, self._config.engine, chunks, self._resize, self._pictures)
         self._num_files += is_file(source)
         self._readings.add(reading)
         puller = asyncio.create_task(reading.pull(self._decoders, self._batchers))
@@ -127,6 +137,7 @@ class Shard:
             return await self._fuse_and_commit(reading)
         finally:
             self._readings.discard(reading)
+            self._pictures.forget(name)
             self._num_files -= is_file(source)
             puller.cancel()
             with suppress(asyncio.CancelledError):
@@ -138,6 +149,20 @@ class Shard:
         for reading in self._readings:
             reading.drain()
         await self._decoders.end_followers()
+
+    async def drain_source(self, name: str) -> None:
+        """Lets one source come to a stop, as `drain` does all."""
+        if name not in self._is_leaving:
+            return
+        self._is_leaving[name] = True
+        for reading in self._readings:
+            if reading.name == name:
+                reading.drain()
+        await self._decoders.end_followers(name)
+
+    def pictures(self) -> dict[str, bytes]:
+        """The last pictures of sources as JPEG, those since the last time; see `Pictures.take`."""
+        return self._pictures.take() if self._config.privacy.shows_frames else {}  # not asked for, not made
 
     def load(self) -> ShardLoad:
         """What the stages have done so far, what waits for them, and how large they are by now."""
@@ -194,12 +219,12 @@ class Shard:
         beside: dict[int, list[Entry]] = {}
         while True:
             item = await reading.queue.get()
-            if item is None or (isinstance(item, NotOpenError) and self._is_draining):
+            if item is None or (isinstance(item, NotOpenError) and reading.is_draining):
                 return None
             if isinstance(item, Exception):
                 raise item
             chunk = item.chunk
-            is_done = chunk.is_last and not self._is_draining
+            is_done = chunk.is_last and not reading.is_draining
             made = await self._rows(rows, item, health, beside)
             made += rows.flush() if is_done else []
             entries = [entry for row in made for entry in (*rows.entries(row), *beside.pop(row.segment, ()))]
@@ -226,7 +251,7 @@ class Shard:
                 )
                 if may_go_on is None:
                     return None
-                while not may_go_on and not self._is_draining:
+                while not may_go_on and not reading.is_draining:
                     await asyncio.sleep(_HELD_BACK_SECONDS)
                     may_go_on = await self._journal.call("may_go_on")
             reading.committed()
