@@ -440,17 +440,20 @@ def test_rows_in_memory_wait_for_a_sink_that_is_away_and_none_is_lost(
     """A run without a run directory keeps so many entries for a sink, then it waits for it."""
     monkeypatch.setattr(journal_module, "_MAX_UNREAD_IN_MEMORY", 500)
     web_server.answer = lambda *_: (503, {})
-    config = with_sinks(load(labels=LABELS, sinks=[{"to": web_server.url, "batch_entries": 100}]))
+    sink = {"to": web_server.url, "batch_entries": 100}
+    config = with_sinks(load(labels=LABELS, events={"enabled": False}, sinks=[sink]))
     recorder = Recorder()
     numbers: list[int] = []
 
     def come_back() -> None:
-        eventually(lambda: recorder.snapshot.get("num_rows", 0) >= 500, 120)
-        before = -1
-        while before != (before := recorder.snapshot["num_rows"]):
-            time.sleep(3.0)
-        numbers.append(before)
-        web_server.answer = lambda *_: (200, {})
+        try:
+            eventually(lambda: recorder.snapshot.get("num_rows", 0) >= 500, 120)
+            before = -1
+            while before != (before := recorder.snapshot["num_rows"]):
+                time.sleep(3.0)
+            numbers.append(before)
+        finally:
+            web_server.answer = lambda *_: (200, {})
 
     thread = threading.Thread(target=come_back)
     thread.start()
