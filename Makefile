@@ -15,7 +15,7 @@ demo: $(STAMP)  ## classify a real clip segment by segment, on a local Ray
 	$(BIN)/streammm run --ray -- "$(SOURCE)"
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(PYTEST_ARGS)
 
 check: lint types imports test  ## everything that must hold before a commit
 
