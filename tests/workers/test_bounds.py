@@ -16,10 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from streammm import journal
 from streammm.build import decode_options
 from streammm.config import Config, load
-from streammm.journal import Entry
+from streammm.journal import Entry, journal
 from streammm.sinks.files import Files
 from streammm_workers import cluster, engine, reading, shard
 from streammm_workers.bounds import payload_bound_bytes, segment_bytes

@@ -21,9 +21,9 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from streammm import journal as journal_module
 from streammm.config import load
 from streammm.journal import Cursor, Entry, Journal
+from streammm.journal import journal as journal_module
 from streammm.sinks.base import Outlet, UnreachableError, Written
 from streammm.sinks.files import Files
 from streammm.sinks.open import open_outlets, with_sinks

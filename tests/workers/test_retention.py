@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from streammm import journal as journal_module
 from streammm.config import load
-from streammm.journal import EMBEDDINGS, Cursor, Entry, Journal
+from streammm.journal import EMBEDDINGS, Cursor, Entry, Journal, erasing
 from streammm.retention import Retention
 from streammm.run_directory import files_of, status_of
 from tests.test_forget import config_of, light, lines, run
@@ -24,7 +23,7 @@ DAY = 86_400.0
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_000_000.0
-        monkeypatch.setattr(journal_module.time, "time", lambda: self.now)
+        monkeypatch.setattr(erasing.time, "time", lambda: self.now)
 
 
 def journal_of(tmp_path: Path) -> Journal:
