@@ -262,9 +262,9 @@ def _run(
     from streammm.sinks.files import Files, Lines
     from streammm.sinks.open import open_outlets, with_sinks
     from streammm_workers import engine
-    from streammm_workers.driver import Observer
     from streammm_workers.exporters import Exporter
     from streammm_workers.observers import Observers
+    from streammm_workers.plan import Observer
 
     stays_open = watched is not None and watched.stays_open
     place = Path(out or "-")

@@ -20,9 +20,10 @@ from streammm.build import num_decoders
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.journal import Journal
-from streammm_workers.driver import Driver, Observer, Plan
+from streammm_workers.driver import Driver
 from streammm_workers.engine import slots
 from streammm_workers.handle import FOLLOW, ActorHandle, Handle, Spawn, ThreadHandle
+from streammm_workers.plan import Observer, Plan
 from streammm_workers.shard import Shard
 
 _LOOK_FOR_NODES_SECONDS = 1.0

@@ -8,78 +8,31 @@ import json
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from streammm.config import Config
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.journal import DONE, QUARANTINED, REMOVED, SKIPPED, TODO, Entry
 from streammm.media.address import may_go_on, public_name
 from streammm.retention import Retention
-from streammm.sinks.base import Outlet
 from streammm.types import SourceReport
 from streammm_workers.delivery import Delivery, finish_all
 from streammm_workers.handle import DirectHandle, Handle, WorkerDiedError
 from streammm_workers.metrics import Progress, Rates, ShardLoad, total
+from streammm_workers.plan import Observer, Plan
+from streammm_workers.sinks import Sinks
 
 _log = logging.getLogger(__name__)
 
-_READ_SECONDS = 0.25
-"""How often sinks look into the journal."""
-
-_READ_ENTRIES = 1000
 _LISTED_AT_ONCE = 256
 _MAX_LISTED = 4096
 """So many sources are listed ahead of those that are being worked on."""
 
 _LOOK_SECONDS = 1.0
 """How often the shards are asked how they are."""
-
-
-class Observer(Protocol):
-    """Who a run is told to: a terminal, a program."""
-
-    def entries(self, entries: Sequence[Entry]) -> None:
-        """Rows, events and what was given up, as they are committed; in order within each source."""
-
-    def finished(self, report: SourceReport) -> None:
-        """A source has ended, all its rows were told before."""
-
-    def failed(self, error: SourceError) -> None:
-        """A source was given up."""
-
-    def skipped(self, source: str, reason: str, detail: str) -> None:
-        """A source was left out on purpose."""
-
-    def progress(self, snapshot: dict[str, Any]) -> None:
-        """How the run stands, about once a second; see `metrics.Rates`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be done, and what with it.
-
-    Args:
-        sources: what to do, each a source or a `Skipped` one; read as far as there is room.
-        begin: called once the set-up is known to work, before anything is changed.
-        sinks: stages with the methods of `sinks.base.Sink`, by name.
-        outlets: where what is committed is delivered as well.
-        retention: what is kept of the run directory, whose sink is named ``files``; None: everything.
-        stop: set to let the run come to a stop.
-        attend: runs beside, with the driver in its hands: such as a page from which sources are added and paused.
-        stays_open: the run goes on when all is done, since sources may be added, until it is stopped.
-    """
-
-    sources: Iterator[Any]
-    begin: Callable[[], object]
-    sinks: dict[str, Handle]
-    stop: asyncio.Event
-    outlets: Sequence[Outlet] = ()
-    attend: Callable[[Driver], Coroutine[Any, Any, None]] | None = None
-    stays_open: bool = False
-    retention: Retention | None = None
 
 
 _Leaves = Literal["", "paused", "removed", "again"]
@@ -106,11 +59,8 @@ class Driver:
         self._plan = plan
         self._journal = journal
         self._observer = observer
-        self._sinks = {**plan.sinks, "observer": DirectHandle(_Told(self))}
+        self._sinks = Sinks({**plan.sinks, "observer": DirectHandle(_Told(self))}, journal)
         self._outlets = [Delivery(outlet, journal) for outlet in plan.outlets]
-        self._positions: dict[str, int] = {}
-        self._written: dict[str, tuple[int, Any]] = {}
-        self._deliveries: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in self._sinks}
         self._todo: deque[str] = deque()
         self._num_under_way = 0
         self._changed = asyncio.Condition()
@@ -155,7 +105,7 @@ class Driver:
                     group.create_task(self._keep_retaining(self._plan.retention))
                 if self._plan.attend is not None:
                     beside.append(group.create_task(self._plan.attend(self)))
-                group.create_task(self._keep_delivering())
+                group.create_task(self._sinks.keep_delivering(self._is_over))
                 for delivery in self._outlets:
                     group.create_task(delivery.keep_delivering(self._is_over))
                 group.create_task(self._list())
@@ -193,9 +143,7 @@ class Driver:
         self._ready = time.monotonic()
         for shard in shards:
             self._shards[shard] = ShardLoad({}, 0)
-        for name, sink in self._sinks.items():
-            position, mark = await self._journal.call("sink", name)
-            self._positions[name] = await sink.call("start", position, mark)
+        await self._sinks.start()
         for delivery in self._outlets:
             await delivery.find_place()
 
@@ -482,7 +430,7 @@ class Driver:
         else:
             if report is None:
                 return True
-            await self._deliver("observer")
+            await self._sinks.deliver("observer")
             self.progress.num_done += 1
             self._observer.finished(report)
         return False
@@ -494,7 +442,7 @@ class Driver:
             self._observer.skipped(error.source, error.reason, error.detail)
             return
         await self._journal.call("quarantine", error)
-        await self._deliver("observer")
+        await self._sinks.deliver("observer")
         self.progress.num_quarantined += 1
         quarantined = self.progress.quarantined
         quarantined[error.reason] = quarantined.get(error.reason, 0) + 1
@@ -504,7 +452,7 @@ class Driver:
 
     async def _note_death(self, source: str, error: WorkerDiedError) -> None:
         """Puts the source back, or gives it up after too many deaths without a row between them."""
-        await self._deliver("observer")  # rows of it take its deaths back
+        await self._sinks.deliver("observer")  # rows of it take its deaths back
         self._deaths[public_name(source)] += 1
         self.progress.num_requeued += 1
         if (deaths := self._deaths[public_name(source)]) < self._config.engine.max_attempts or self.is_stopping:
@@ -526,43 +474,7 @@ class Driver:
             return True
         return False
 
-    # sinks
-
-    async def _keep_delivering(self) -> None:
-        """Looks for all sinks at once; one that is still writing is left alone, and keeps nobody waiting."""
-        assert self._group is not None
-        while not self._is_over.is_set():
-            free = [name for name, delivery in self._deliveries.items() if not delivery.locked()]
-            found = await self._read(free)
-            for name in free:
-                if found[name] and found[name][-1].position > self._positions[name]:  # nobody else was quicker
-                    self._group.create_task(self._deliver(name, found[name]))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_READ_SECONDS):
-                    await self._is_over.wait()
-
-    async def _deliver(self, name: str, found: Sequence[Entry] = ()) -> None:
-        """Takes to a sink what was committed since the last time, beginning with what was found already.
-
-        Must not be cancelled in a run that goes on: what was written and not noted would be written again.
-        """
-        async with self._deliveries[name]:
-            position = self._positions[name]
-            entries = [entry for entry in found if entry.position > position] or (await self._read([name]))[name]
-            while entries:
-                mark = await self._sinks[name].call("write", entries)
-                self._positions[name] = entries[-1].position
-                self._written[name] = (self._positions[name], mark)
-                if len(entries) < _READ_ENTRIES:
-                    break
-                entries = (await self._read([name]))[name]
-
-    async def _read(self, names: Sequence[str]) -> dict[str, list[Entry]]:
-        """What sinks have not had yet; with the question the journal is told what has been written."""
-        written, self._written = self._written, {}
-        after = {name: self._positions[name] for name in names}
-        found: dict[str, list[Entry]] = await self._journal.call("exchange", written, after, _READ_ENTRIES)
-        return found
+    # what has been made
 
     async def _keep_retaining(self, retention: Retention) -> None:
         """Removes what is too old or too much, and has reached every sink, at the start and from time to time."""
@@ -573,20 +485,14 @@ class Driver:
                     await self._is_over.wait()
 
     async def _retain(self, retention: Retention) -> None:
-        """Must not be cancelled in a run that goes on, as `_deliver` must not."""
+        """Must not be cancelled in a run that goes on, see `Sinks.trim`."""
         removed = self.progress.removed
         if num_files := await asyncio.to_thread(retention.remove_files):
             removed["files"] = removed.get("files", 0) + num_files
         share = await asyncio.to_thread(retention.share_too_much)
-        async with self._deliveries["files"]:
-            await self._read([])  # the journal knows then what has been written
-            sinks = [*self._sinks, *(delivery.name for delivery in self._outlets)]
-            found = await self._journal.call("removable", sinks, retention.max_age_seconds, share)
-            upto, counts, self.progress.num_not_removable = found
-            if not upto:
-                return
-            mark = await self._sinks["files"].call("trim", counts)
-            await self._journal.call("remove_up_to", upto, {"files": (self._positions["files"], mark)})
+        outlets = [delivery.name for delivery in self._outlets]
+        found = await self._sinks.trim("files", outlets, retention.max_age_seconds, share)
+        counts, self.progress.num_not_removable = found
         for kind, count in counts.items():
             removed[kind] = removed.get(kind, 0) + count
 
@@ -595,14 +501,11 @@ class Driver:
             task.cancel()
         if last := [asyncio.create_task(self._ask(shard)) for shard in self._shards]:
             await asyncio.wait(last, timeout=_LOOK_SECONDS)  # what they cost in all is known only now
-        for name in self._sinks:
-            await self._deliver(name)
-        await self._read([])
+        await self._sinks.deliver_all()
         self.progress.undelivered = await self._finish_outlets()
         if self._plan.retention is not None:
             await self._retain(self._plan.retention)
-        for sink in self._sinks.values():
-            await sink.call("close")
+        await self._sinks.close()
         await self._tell_progress(Rates())
 
     async def _finish_outlets(self) -> dict[str, int]:
@@ -656,8 +559,9 @@ class Driver:
         self.progress.num_paused = len(self._paused)
         self.progress.load = total(self._shards.values())
         self.progress.working_seconds = time.monotonic() - self._ready
-        last = max(self._positions.values(), default=0)
-        self.progress.sinks_behind = {n: last - at for n, at in self._positions.items() if n != "observer"}
+        positions = self._sinks.positions
+        last = max(positions.values(), default=0)
+        self.progress.sinks_behind = {n: last - at for n, at in positions.items() if n != "observer"}
         self.progress.outlets = {delivery.name: delivery.state(last) for delivery in self._outlets}
         snapshot = rates.snapshot(self.progress)
         await self._journal.call("put_meta", "progress", snapshot)

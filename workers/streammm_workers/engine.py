@@ -18,8 +18,9 @@ from streammm.journal import Journal
 from streammm.media.address import is_file
 from streammm.retention import Retention
 from streammm.sinks.base import Outlet, Sink
-from streammm_workers.driver import Driver, Observer, Plan
+from streammm_workers.driver import Driver
 from streammm_workers.handle import DirectHandle, Handle, ThreadHandle
+from streammm_workers.plan import Observer, Plan
 from streammm_workers.shard import Shard
 
 _PEEK = 64

@@ -8,7 +8,7 @@ from typing import Any
 from streammm.errors import SourceError
 from streammm.journal import Entry
 from streammm.types import SourceReport
-from streammm_workers.driver import Observer
+from streammm_workers.plan import Observer
 
 
 class Observers:
