@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -14,15 +13,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from streammm import cli_labels, cli_privacy, cli_report, cli_runs, cli_training
-from streammm.config import explained, load
-from streammm.errors import ConfigError, SourceError, StreammmError
+from streammm import cli_labels, cli_look, cli_privacy, cli_report, cli_runs, cli_training
+from streammm.cli_options import (
+    INTERRUPTED,
+    MISTAKE,
+    OK,
+    SOME_FAILED,
+    Addresses,
+    ConfigFile,
+    Labels,
+    ModelDirectory,
+    Settings,
+)
+from streammm.config import load
+from streammm.errors import ConfigError, StreammmError
 from streammm.media.address import public_name
 
 if TYPE_CHECKING:
@@ -30,8 +40,6 @@ if TYPE_CHECKING:
 
 _LISTEN = "127.0.0.1:8420"
 """Where the page of a run is, where nothing else is said."""
-
-OK, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="streammm",
@@ -107,37 +115,6 @@ def _common(
     ] = False,
 ) -> None:
     pass
-
-
-Sources = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SOURCE...",
-        help="Files, directories, patterns, @lists, addresses (s3://..., rtsp://...), - for a pipe.",
-    ),
-]
-Labels = Annotated[
-    str | None,
-    typer.Option(
-        metavar="A,B,...|FILE.yaml", help="What to look and listen for, in any words, or a file that says more."
-    ),
-]
-ModelDirectory = Annotated[
-    Path | None, typer.Option("--model", metavar="DIR", help="Classify with a model that streammm train made.")
-]
-ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as segment.length_seconds=4.")
-]
-Addresses = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--to",
-        metavar="ADDRESS",
-        help="Deliver there as well: parquet:DIR, *.csv, sqlite:///FILE, postgresql://..., kafka://HOST/TOPIC, "
-        "mqtt://HOST/TOPIC, https://..., webvtt:DIR, srt:DIR, edl:DIR, *.jsonl, -. May be repeated.",
-    ),
-]
 
 
 @app.command()
@@ -430,189 +407,19 @@ def deliver(
     raise typer.Exit(SOME_FAILED if report.undelivered else OK)
 
 
-@app.command()
-def schema(
-    kind: Annotated[
-        Literal["row", "event", "quarantine", "alert"] | None,
-        typer.Argument(help="Of one kind of line. Default: of all."),
-    ] = None,
-) -> None:
-    """Print the JSON Schema of what is written."""
-    from streammm.schema import FORMS, published
-
-    found = published()
-    if kind is not None:
-        found = {**found, "anyOf": [{"$ref": f"#/$defs/{FORMS[kind].__name__}"}]}
-    typer.echo(json.dumps(found, indent=2))
-
-
-@app.command()
-def status(
-    run_directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a run.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
-) -> None:
-    """Show how a run stands, from any terminal, while it goes on or afterwards."""
-    from streammm.run_directory import status_of
-    from streammm.sinks.progress import as_line, removed_as_line, sizes_as_line
-
-    found = status_of(run_directory)
-    if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
-        return
-    sources = found["sources"]
-    _out.print(
-        f"[bold]{'running' if found['is_running'] else 'not running'}[/]  "
-        f"{sources['done']} done, {sources['todo']} to do, {sources['quarantined']} quarantined, "
-        f"{sources['skipped']} skipped",
-        highlight=False,
-    )
-    _out.print(
-        f"{found['segments']} segments, {found['events']} events, {found['media_seconds']:.1f} s of media, "
-        f"{found['errors']} errors, "
-        f"{found['restarts']} restarts, {found['quarantined_segments']} segments quarantined",
-        highlight=False,
-    )
-    errors = {name: state["error"] for name, state in (found["progress"] or {}).get("outlets", {}).items()}
-    for name, sink in found["sinks"].items():
-        if name in errors or sink["refused"]:
-            error = f": {errors[name]}" if found["is_running"] and errors.get(name) else ""
-            line = f"  {name}: {sink['behind']} behind, {sink['refused']} refused{error}"
-            _out.print(line, highlight=False, markup=False, soft_wrap=True)
-    for kind in ("quarantined", "skipped"):
-        for reason, count in sorted(found[kind].items()):
-            _out.print(f"  {kind}, {reason}: {count}", highlight=False, markup=False)
-    if found["progress"] and (removed := removed_as_line(found["progress"])):
-        _out.print(removed, highlight=False, markup=False, soft_wrap=True)
-    if found["progress"] and (sizes := sizes_as_line(found["progress"])):
-        _out.print(sizes, highlight=False, markup=False, soft_wrap=True)
-    if found["is_running"] and found["progress"]:
-        _out.print(as_line(found["progress"]), highlight=False, markup=False, soft_wrap=True)
-
-
-app.command()(cli_report.report)
-app.command()(cli_privacy.forget)
-
-
-@app.command()
-def plan(
-    run_directory: Annotated[
-        Path, typer.Argument(metavar="RUN_DIR", help="Directory of a short run over media like those that are to come.")
-    ],
-    hours: Annotated[float, typer.Option(min=0.0, help="Hours of media that are to be done.")],
-    cores: Annotated[int | None, typer.Option(min=1, help="Cores of a node. Default: those of this machine.")] = None,
-    gpus: Annotated[float, typer.Option(min=0.0, help="GPUs of a node.")] = 0.0,
-    nodes: Annotated[int, typer.Option(min=1, help="How many nodes there are.")] = 1,
-    days: Annotated[
-        float | None,
-        typer.Option(min=0.001, help="In how many days it has to be done; tells the nodes that takes."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As one line of JSON.")] = False,
-) -> None:
-    """Estimate wall time, nodes and storage of a large run from what a short one cost."""
-    from dataclasses import asdict
-
-    from streammm.build import decode_options
-    from streammm.run_directory import done_in, status_of
-    from streammm_workers.bounds import segment_bytes
-    from streammm_workers.engine import num_cores
-    from streammm_workers.estimate import costs_of, estimate
-    from streammm_workers.estimate_table import render
-
-    config, done = done_in(run_directory)
-    costs = costs_of(run_directory, config, status_of(run_directory), done, segment_bytes(decode_options(config)))
-    cores = cores or num_cores()
-    found = estimate(costs, hours, cores=cores, gpus=gpus, nodes=nodes, days=days)
-    if as_json:
-        typer.echo(json.dumps({"costs": asdict(costs), "estimate": asdict(found)}))
-    else:
-        _out.print(render(run_directory, costs, found, cores, gpus), highlight=False, soft_wrap=True)
-
-
-@app.command()
-def probe(
-    sources: Sources,
-    config_file: ConfigFile = None,
-    settings: Settings = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each source.")] = False,
-    deep: Annotated[bool, typer.Option("--deep", help="Decode all of it to look for damage, not the start.")] = False,
-) -> None:
-    """Show what sources hold and what would be made of them: streams, real frame rate, damage, segments, advice."""
-    from streammm.build import decode_options, listing_options
-    from streammm.media.listing import list_sources
-    from streammm.media.look import probe as look
-    from streammm.media.skipped import Skipped
-    from streammm.probe_table import render
-
-    config = load(config_file, settings or ())
-    options = decode_options(config)
-    num_failed = 0
-    for name in list_sources(sources, listing_options(config)):
-        if isinstance(name, Skipped):
-            _err.print(Text.assemble(("skipped", "bold yellow"), f" {name.source}: {name.detail}"), soft_wrap=True)
-            continue
-        try:
-            found = look(name, options, decode_seconds=float("inf") if deep else 10.0)
-        except SourceError as error:
-            num_failed += 1
-            if as_json:
-                typer.echo(json.dumps({"source": error.source, "reason": error.reason, "detail": error.detail}))
-            else:
-                _err.print(Text.assemble(("unreadable", "bold yellow"), f" {error}"), soft_wrap=True)
-        else:
-            if as_json:
-                typer.echo(json.dumps(found.to_json(), ensure_ascii=False))
-            else:
-                _out.print(render(found), highlight=False)
-    raise typer.Exit(SOME_FAILED if num_failed else OK)
-
-
-@app.command()
-def models(
-    family: Annotated[
-        str | None, typer.Argument(metavar="[FAMILY]", help="List the models of torchvision, timm or torchaudio.")
-    ] = None,
-) -> None:
-    """List the encoders and recognisers: what each works on, its size, its licence and whether it is installed."""
-    from streammm.encoders.families import FAMILIES, catalogue
-    from streammm.encoders.weights import MODELS
-    from streammm.speech.weights import SPEECH_MODELS
-
-    if family is not None:
-        for line in catalogue(family):
-            typer.echo(line)
-        return
-    for model in (*MODELS.values(), *SPEECH_MODELS.values()):
-        installed = "" if model.is_installed else "  [bold yellow]not installed[/]"
-        _out.print(
-            f"[bold]{model.name}[/]  {model.modality}, {model.title}{installed}", highlight=False, soft_wrap=True
-        )
-        parameters = f"{model.num_parameters / 1e6:.1f} million parameters, " if model.num_parameters else ""
-        size = f"{parameters}{model.size_bytes / 1e6:.1f} MB"
-        _out.print(f"  {size}, from the package {model.distribution}", highlight=False, soft_wrap=True)
-        _out.print(f"  licence: {model.licence}. {model.licence_note}", style="dim", highlight=False, soft_wrap=True)
-    for prefix, one in FAMILIES.items():
-        missing = f"  not installed: {', '.join(one.missing)}; {one.install}" if one.missing else ""
-        title = f"  {', '.join(one.modalities)}, {one.title}"
-        _out.print(Text.assemble((f"{prefix}:...", "bold"), title, (missing, "bold yellow")), soft_wrap=True)
-        more = f"; streammm models {prefix} lists them" if one.has_catalogue else ""
-        _out.print(Text(f"  {one.example}{more}"), soft_wrap=True)
-        _out.print(Text(f"  weights: {one.weights}.", style="dim"), soft_wrap=True)
-    _out.print(Text.assemble(("package.module:Class", "bold"), "  any, an encoder of yours"), soft_wrap=True)
-
-
-app.command()(cli_runs.relabel)
-app.command()(cli_runs.find)
-app.command()(cli_labels.calibrate)
-app.command()(cli_training.train)
-app.command()(cli_training.evaluate)
-
-
-@app.command(name="config")
-def show_config(
-    config_file: ConfigFile = None,
-    settings: Settings = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Say above every key what it means.")] = False,
-) -> None:
-    """Print the resolved configuration in YAML."""
-    config = load(config_file, settings or ())
-    typer.echo(explained(config) if explain else config.to_yaml(), nl=False)
+for command in (
+    cli_look.schema,
+    cli_look.status,
+    cli_report.report,
+    cli_privacy.forget,
+    cli_look.plan,
+    cli_look.probe,
+    cli_look.models,
+    cli_runs.relabel,
+    cli_runs.find,
+    cli_labels.calibrate,
+    cli_training.train,
+    cli_training.evaluate,
+):
+    app.command()(command)
+app.command(name="config")(cli_look.show_config)

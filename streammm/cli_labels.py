@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from streammm.cli_options import ConfigFile, Settings
 from streammm.config import LABELS_FILE_SUFFIXES, Config, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.labels import Label
@@ -47,8 +48,8 @@ def calibrate(
             help="Also hold back labels that are near to everything: for many labels, each of them rare.",
         ),
     ] = False,
-    config_file: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")] = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
     ray: Annotated[
         str | None,
         typer.Option(metavar="[ADDRESS]", help="Look and listen on Ray: alone starts one here, an address joins one."),

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from streammm.cli_options import ConfigFile
 from streammm.config import Config, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 
@@ -36,7 +37,6 @@ Media = Annotated[
         "--media", metavar="DIR", help="Folder below which the labelled files lie; by default that of the labels."
     ),
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in YAML.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as training.memory=gru.")
 ]
