@@ -322,7 +322,9 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(folder: Path, addresses: Sequence[str], sources: Sequence[str] = ("a:40", "b:40"), **output: Any) -> Recorder:
-    config = with_sinks(load(labels=LABELS, sinks=list(addresses), output={"deliver_seconds": 10.0, **output}))
+    rows_only = {"enabled": False}
+    config = load(labels=LABELS, sinks=list(addresses), output={"deliver_seconds": 10.0, **output}, events=rows_only)
+    config = with_sinks(config)
     outlets = open_outlets(config)
     for one in outlets:
         one.batch_entries = ENTRIES_AT_ONCE
@@ -555,5 +557,5 @@ def test_a_directory_without_sinks_has_nothing_to_deliver_to(streammm: Streammm,
     streammm("run", "a.mp4", "--labels", "beep", "--out", "out")
     done = streammm("deliver", "out")
     assert done.returncode == 2
-    assert "has no sinks; name one with --to" in done.stderr
+    assert "has no sinks or alerts; name a sink with --to" in done.stderr
     assert streammm("deliver", "nothing").returncode == 2

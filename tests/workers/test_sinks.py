@@ -16,7 +16,7 @@ import pytest
 from streammm.config import load
 from streammm.journal import Entry
 from streammm.sinks.files import Files
-from streammm_workers import driver, engine, reading, shard
+from streammm_workers import engine, reading, shard, sinks
 from streammm_workers.engine import Place
 from tests.workers.light import LABELS, LightEncodeWorker, MadeUpDecoder
 from tests.workers.test_run import Recorder
@@ -37,7 +37,7 @@ def make_light(patch: Patch) -> None:
     """Stages that load at once, and rows that go to the sinks in small parts."""
     patch(reading, "DecodeWorker", MadeUpDecoder)
     patch(shard, "EncodeWorker", LightEncodeWorker)
-    patch(driver, "_READ_ENTRIES", ENTRIES_AT_ONCE)
+    patch(sinks, "_READ_ENTRIES", ENTRIES_AT_ONCE)
 
 
 def run(folder: Path, sink: type[Files] = Files) -> None:
