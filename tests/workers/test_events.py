@@ -20,7 +20,7 @@ from streammm.sinks.files import Files
 from streammm_workers import engine, reading, shard
 from streammm_workers.engine import Place
 from tests.workers.light import LABELS, LightEncodeWorker, MadeUpDecoder
-from tests.workers.test_run import Recorder
+from tests.workers.test_run import Recorder, assert_same_events
 
 SOURCES = ["a:90", "b:300"]
 EVENTS = ("events.open_score=0.55", "events.close_score=0.5", "events.merge_seconds=4")
@@ -142,7 +142,9 @@ def test_a_run_over_real_clips_that_is_killed_goes_on_with_the_same_events(share
         subprocess.run(command(*clips, *pieces, "--out", tmp_path / out), check=True, timeout=300)
     assert 8 < half < len(results.read_bytes().splitlines())
     cut, whole = lines(tmp_path / "cut"), lines(tmp_path / "whole")
-    assert cut == whole
+    assert cut.keys() == whole.keys()
+    for source, events in whole.items():
+        assert_same_events(cut[source], events)
     opened = {(e["label"], e["start_seconds"]) for e in whole[str(clips[0])] if e["state"] == "open"}
     assert ("music", 2.0) in opened
     assert len(opened) > 3
