@@ -62,14 +62,15 @@ def test_every_graph_has_data(rig: Rig, sync_clip: Path, prometheus: tuple[str, 
     (tmp_path / "broken.mp4").write_bytes(b"not a film" * 100)
     sources = [f"udp://127.0.0.1:{udp}", sync_clip, tmp_path / "broken.mp4"]
     streammm = Path(sys.executable).with_name("streammm")
-    rig.run("run", [streammm, "run", "--metrics", port, "--out", tmp_path / "run", *sources], port)
+    sink = ["--to", f"csv:{tmp_path}/rows.csv"]
+    rig.run("run", [streammm, "run", "--metrics", port, *sink, "--out", tmp_path / "run", *sources], port)
     end = time.monotonic() + 60
     while empty := {query for query in wanted if not has_data(address, query)}:
         assert time.monotonic() < end, empty
         time.sleep(1.0)
     rules = [rule for group in ask(address, "rules")["groups"] for rule in group["rules"]]
     assert {(rule["health"], rule.get("lastError")) for rule in rules} == {("ok", None)}
-    assert len(rules) == 5
+    assert len(rules) == 6
 
 
 def has_data(address: str, query: str) -> bool:

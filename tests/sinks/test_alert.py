@@ -26,7 +26,6 @@ from streammm_workers.engine import Place
 from tests.workers.light import LABELS, LightEncodeWorker, MadeUpDecoder
 from tests.workers.test_run import Recorder
 
-NOW = datetime.now(UTC)
 SOURCES = ["a:150"]
 
 
@@ -37,7 +36,7 @@ def event(position: int, *, age_seconds: float | None = None, source: str = "a")
         "end_seconds": 2.0, "last_start_seconds": 0.0, "score": 0.9, "mean_score": 0.9,
     }  # fmt: skip
     if age_seconds is not None:
-        at = (NOW - timedelta(seconds=age_seconds)).isoformat()
+        at = (datetime.now(UTC) - timedelta(seconds=age_seconds)).isoformat()
         fields["live"] = {"start": at, "end": at}
     return Entry(source, position, "event", json.dumps(fields), position)
 
