@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +101,11 @@ def run_of(tmp_path: Path) -> MakeRun:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A headless Chromium; while it runs, playwright has an event loop in this thread, and others cannot start one."""
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install '.[dev]'")
-    if (chromium := shutil.which("chromium")) is None:
-        reason = "no chromium: make servers installs it"
+    chromium, has_playwright = shutil.which("chromium"), find_spec("playwright") is not None
+    if chromium is None or not has_playwright:
+        reason = "no chromium: make servers installs it" if has_playwright else "no playwright: pip install '.[dev]'"
         (pytest.fail if os.environ.get("STREAMMM_NO_SKIP") else pytest.skip)(reason)
+    api = import_module("playwright.sync_api")
     with api.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield found
