@@ -2,10 +2,10 @@
 
     python benchmarks/compare.py BEFORE AFTER [--least 0.03]
 
-BEFORE and AFTER are files that a benchmark wrote with --json, or folders of them. A figure has moved if no value of one
-result lies within the range of the other's and the medians differ by more than ``--least``; with three repeats each that
-happens by chance once in ten, with five once in 126. Figures of a single value must differ by a fifth. It ends with 1 if
-a figure got worse. Results of two machines, or of two versions of a package, are compared with a warning.
+BEFORE and AFTER are files that a benchmark wrote with --json, or folders of them. A figure has moved if no value of
+one result lies within the range of the other's and the medians differ by more than ``--least``; with three repeats each
+that happens by chance once in ten, with five once in 126. Figures of a single value must differ by a fifth. It ends
+with 1 if a figure got worse. Results of two machines, or of two versions of a package, are compared with a warning.
 """
 
 from __future__ import annotations
