@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors import torch as safetensors
+from safetensors import numpy as safetensors
 
 from streammm.classifier import Classifier
 from streammm.fusion.trained import ModelCard, TrainedFusion
@@ -31,7 +31,7 @@ def classifier(look_ahead: int) -> Classifier:
         width=8,
         look_ahead=look_ahead,
     )
-    return Classifier(TrainedFusion(card, card.network()).eval(), "model", 10)
+    return Classifier(TrainedFusion(card, card.network()), "model", 10)
 
 
 def embeddings(first: int, stop: int) -> dict[str, Embeddings]:
@@ -75,7 +75,7 @@ def test_an_outage_ends_what_waits_and_is_a_row_of_its_own() -> None:
 def test_a_label_is_found_from_its_threshold_on() -> None:
     torch.manual_seed(0)
     card = ModelCard(task="multi_label", labels=("a", "b", "c"), dims={"audio": 4}, encoders={"audio": "x"}, width=8)
-    fusion = TrainedFusion(card, card.network()).eval()
+    fusion = TrainedFusion(card, card.network())
     (row,) = Classifier(fusion, "model", 10).begin().push([segment(0)], embeddings(0, 1))
     best = [label for label, _ in row.labels]
     scores = dict(row.labels)
