@@ -100,7 +100,7 @@ class Judge:
             return found
         own, others = (np.exp(np.minimum(x, _MOST_LOGIT)) for x in (logits, rivals))
         against = np.zeros_like(own)
-        np.add.at(against, (slice(None), self.rival_of), others)
+        np.add.at(against.T, self.rival_of, others.T)
         left = found * own / np.maximum(own + against, _LEAST_SUM)
         return np.concatenate([left, (found - left).sum(-1, keepdims=True)], -1)
 
@@ -142,7 +142,9 @@ class SoundJudge(Judge):
         self.neighbours = vocabulary.sound_weights
 
     def similarity(self, classes: Array) -> Array:
-        found: Array = np.maximum(classes, 0.0) ** _SOUND_POWER @ self.neighbours.T
+        roots = np.maximum(classes, 0.0)
+        roots **= _SOUND_POWER
+        found: Array = roots @ self.neighbours.T
         return found
 
 

@@ -108,8 +108,8 @@ class ZeroShotFusion:
         state = self.init_state(present.shape[0]) if state is None else state
         present = present & np.array([m in inputs for m in MODALITIES])
         by_modality, fused, weights = self._judge(inputs, present)
-        evidence = (present & (self.base_weights > 0)).any(-1).astype(np.float32)
-        scores = np.empty_like(fused)
+        evidence = np.asarray((present & (self.base_weights > 0)).any(-1), np.float32)
+        scores = np.empty(fused.shape, np.float32)
         for t in range(present.shape[1]):
             now = start_seconds[:, t], end_seconds[:, t]
             scores[:, t], state = self.memory(fused[:, t], evidence[:, t], *now, state)

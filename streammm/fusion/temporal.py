@@ -77,8 +77,8 @@ class ExponentialMemory:
         covered = end_seconds - np.where(restarted, start_seconds, np.maximum(start_seconds, before))
         kept = self._decay(gap + covered)
         new = 1.0 - self._decay(covered)
-        known = kept * state["known"] + new * evidence
-        memory = kept[:, None] * state["scores"] + (new * evidence)[:, None] * scores
+        known: Scores = kept * state["known"] + new * evidence
+        memory: Scores = kept[:, None] * state["scores"] + (new * evidence)[:, None] * scores
         smoothed = memory * ((1.0 + _NOTHING_KNOWN) / (known + _NOTHING_KNOWN))[:, None]
         return smoothed, {"end_seconds": end_seconds.copy(), "known": known, "scores": memory}
 

@@ -104,4 +104,4 @@ def evened_out(vocabulary: Vocabulary, sources: Iterable[Features]) -> Vocabular
 
 def _inputs(source: Features) -> dict[Modality, Scores]:
     """What the fusion takes of each modality: class scores, or vectors where there are none."""
-    return {m: source.tags.get(m, source.vectors[m]) for m in source.vectors}
+    return {m: source.tags[m] if m in source.tags else vectors[:] for m, vectors in source.vectors.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from streammm.fusion.modality import PictureJudge
 from streammm.fusion.model import ZeroShotFusion
 from streammm.fusion.vocabulary import Vocabulary, build_vocabulary
 from streammm.types import MODALITIES
@@ -133,6 +135,27 @@ def test_missing_input_is_an_absent_modality(fusion: ZeroShotFusion):
     masked, _ = fusion(inputs, present & np.array([False, True, True]), start, end, None)
     assert np.array_equal(without.scores, masked.scores)
     assert np.array_equal(without.weights, masked.weights)
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_is_worked_out_of_what_is_not_there(fusion: ZeroShotFusion):
+    stream = Stream(batch=3, length=12)
+    found, _ = fusion(*stream[:])
+    assert not found.by_modality[~stream.present].any()
+    stream.present[:] = False
+    found, state = fusion(*stream[:])
+    assert not found.weights.any()
+    assert (found.other == 1).all()
+    fusion(*stream[:], state)
+
+
+def test_of_equally_good_pictures_the_first_count(vocabulary: Vocabulary):
+    classes = np.zeros((4, 12), np.float32)
+    classes[0, [0, 3]], classes[1, :11], classes[2, 1:], classes[3, 2:] = 0.5, 0.1, 0.1, 0.1
+    one_a_row = replace(vocabulary, picture_cosines=np.eye(len(LABELS), 12, dtype=np.float32))
+    found = PictureJudge(one_a_row).similarity(classes)
+    shares = [[0.5, 0, 0, 0.5, 0, 0], [0.1] * 6, [0, *[0.1] * 5], [0, 0, *[0.1] * 4]]
+    close(found, shares)
 
 
 def test_each_modality_speaks_for_its_own_labels(fusion: ZeroShotFusion):
