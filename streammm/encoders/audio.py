@@ -18,7 +18,7 @@ from streammm.encoders.mobilenet import NUM_CLASSES, NUM_FEATURES, PATCH_FRAMES,
 from streammm.encoders.net import LastOutput, NetEncoder, Recipe
 from streammm.encoders.openvino_cpu import code_digest
 from streammm.encoders.placement import Placement
-from streammm.encoders.runtime import Compiled, compile_net
+from streammm.encoders.runtime import Compiled, compile_net, upload
 from streammm.encoders.weights import MODELS, YAMNET_CLASSES_FILE, YAMNET_FILE
 from streammm.errors import EncodeError
 from streammm.types import Embeddings, Modality, Segment
@@ -81,7 +81,7 @@ class YamNet:
     @torch.inference_mode()
     def _patches(self, waveform: npt.NDArray[np.float32]) -> Tensor:
         """Log-mel patches [N, 96, 64] on the front end's device."""
-        samples = torch.as_tensor(waveform).to(self._front_end.window.device)
+        samples = upload(waveform, self._front_end.window.device)
         samples = functional.pad(samples, (0, max(0, PATCH_SAMPLES - len(samples))))
         frames = self._front_end(samples)
         return torch.stack([frames[start : start + PATCH_FRAMES] for start in patch_starts(len(samples))])

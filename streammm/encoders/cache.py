@@ -13,11 +13,13 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+
+if TYPE_CHECKING:  # torch takes seconds to import, and those who only ask for the folder do not need it
+    from torch import Tensor
 
 CACHE_VARIABLE = "STREAMMM_CACHE"
 FORMAT = 1
@@ -64,6 +66,8 @@ def _read(path: Path) -> dict[str, Tensor] | None:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    from safetensors.torch import save
+
     content = save(dict(tensors), metadata={"sha256": _digest(tensors)})
     temporary: Path | None = None
     try:
