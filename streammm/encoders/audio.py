@@ -62,7 +62,7 @@ class YamNet:
         self.classes = audioset_classes()
         model.file(YAMNET_FILE)  # it must be there even where a converted copy of the net is
         key = model.files[YAMNET_FILE] + code_digest(MobileNet)
-        run = compile_net(_make_net, _EXAMPLE, self.placement, key=key)
+        run = compile_net(make_net, _EXAMPLE, self.placement, key=key)
         self._front_end = self._front_end.to(run.placement.device)
         self._run = run
 
@@ -91,7 +91,7 @@ class YamNet:
         recipe = Recipe(
             name=self.name,
             modality=self.modality,
-            make_net=lambda: LastOutput(_make_net()),
+            make_net=lambda: LastOutput(make_net()),
             items=lambda segment: self._patches(segment.waveform).clone(),
             examples=[_EXAMPLE],
             identity=tuple(MODELS[self.name].files.values()),
@@ -100,7 +100,8 @@ class YamNet:
         return NetEncoder(recipe, self.placement)
 
 
-def _make_net() -> MobileNet:
+def make_net() -> MobileNet:
+    """The net with its published weights."""
     model = MODELS[YamNet.name]
     path = model.file(YAMNET_FILE)
     net = MobileNet()
