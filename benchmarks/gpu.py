@@ -256,9 +256,8 @@ def _run(result: Result, device: str, folder: Path, alone: float) -> None:
     cores = engine.num_cores()
     rate = result.add("run", "media h/h", [counter.media_seconds / seconds], "more").median
     print(f"run: {len(sources)} files, {counter.num_failed} given up, {counter.media_seconds / 3600:.2f} h of media")
-    print(
-        f"{rate:.0f} media h/h in {config.runtime.precision} with {cores} cores, {rate / alone:.0%} of the encoders alone; utilised {looking}"
-    )
+    print(f"{rate:.0f} media h/h in {config.runtime.precision} with {cores} cores; utilised {looking}")
+    print(f"that is {rate / alone:.0%} of the encoders alone")
     needed = cores * alone / rate
     if rate < 0.8 * alone:
         print(f"decoding is the limit; about {needed:.0f} cores like these would keep {device} busy")
