@@ -16,7 +16,7 @@ from pipeline import make_media
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests are no package that is installed
 
-from tests.live.servers import Rig, free_port  # noqa: E402
+from tests.live.servers import Rig, free_port
 
 
 class Camera:

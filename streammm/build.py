@@ -91,6 +91,28 @@ def listing_options(config: Config) -> ListingOptions:
     )
 
 
+def with_precision(config: Config, earlier: str | None = None, *, is_here: bool = True) -> Config:
+    """The same with ``runtime.precision`` decided, once for all who work on a run.
+
+    Args:
+        earlier: what a run that is to go on was made in.
+        is_here: False where other machines do the work: they may differ, and all of them can do fp32.
+    """
+    runtime = config.runtime
+    if runtime.precision != "auto":
+        return config
+    precision = earlier or "fp32"
+    if earlier is None and is_here:
+        from streammm.encoders.trial import Place, precision_for
+
+        looked_at: dict[Modality, str] = {
+            m: getattr(config.encoders, m) for m in used_modalities(config) if m != "text"
+        }
+        backend = "torch" if runtime.torch_compile else runtime.backend
+        precision = precision_for(looked_at, Place(backend, runtime.device, runtime.threads))
+    return config.model_copy(update={"runtime": runtime.model_copy(update={"precision": precision})})
+
+
 def make_encoder(config: Config, modality: Modality) -> Encoder:
     """The encoder of a modality, not yet set up.
 
@@ -145,6 +167,8 @@ def _found(config: Config, modality: Modality) -> Encoder:
     from streammm.encoders import find
 
     settings = config.runtime.model_dump()
+    if modality == "text":
+        settings["precision"] = "fp32"  # labels are to mean the same on every machine, and there is little to read
     try:
         return find(getattr(config.encoders, modality), modality, runtime=settings.pop("backend"), **settings)
     except ConfigError as error:
@@ -162,7 +186,6 @@ def _listening(config: Config, encoder: Any) -> Encoder:
         str(config.speech.recogniser),
         language=config.speech.language,
         device=Placement(runtime.backend, runtime.device).resolved().device,
-        precision=runtime.precision,
         threads=runtime.threads,
     )
     return ListeningReader(encoder, recogniser)

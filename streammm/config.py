@@ -181,7 +181,11 @@ class RuntimeConfig(_Section):
         description="auto: torch; on a CPU OpenVINO for the built-in encoders where it is installed.",
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="Arithmetic; auto is fp32 on a CPU.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="Arithmetic of the encoders that look and listen; text is read in fp32. auto: the quickest that "
+        "agrees with fp32, found out once on this machine, see `streammm models --bench`; on a cluster fp32.",
+    )
     threads: Count = Field(1, description="Threads each encoder may use on a CPU.")
     torch_compile: bool = Field(
         False, description="Compile the nets with torch.compile at the start, which takes minutes; backend torch only."

@@ -63,7 +63,7 @@ class EfficientNetLite0:
         model = MODELS[self.name]
         model.file(EFFICIENTNET_LITE0_FILE)  # it must be there even where a converted copy of the net is
         key = model.files[EFFICIENTNET_LITE0_FILE] + code_digest("streammm.encoders.efficientnet")
-        self._run = compile_net(_make_net, _EXAMPLE, self.placement, key=key)
+        self._run = compile_net(make_net, _EXAMPLE, self.placement, key=key)
 
     def encode(self, segments: Sequence[Segment]) -> Embeddings:
         if self._run is None:
@@ -89,7 +89,7 @@ class EfficientNetLite0:
         recipe = Recipe(
             name=self.name,
             modality=self.modality,
-            make_net=lambda: LastOutput(_make_net()),
+            make_net=lambda: LastOutput(make_net()),
             items=frames_of(self.name, USUAL_PICTURE),
             examples=[torch.from_numpy(_EXAMPLE)],
             identity=tuple(MODELS[self.name].files.values()),
@@ -98,7 +98,8 @@ class EfficientNetLite0:
         return NetEncoder(recipe, self.placement)
 
 
-def _make_net() -> EfficientNetLite:
+def make_net() -> EfficientNetLite:
+    """The net with its published weights."""
     import torch
 
     from streammm.encoders.checkpoint import cached_state
