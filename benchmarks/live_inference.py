@@ -71,7 +71,7 @@ def main() -> None:
             video_reference=arguments.addresses if arguments.addresses[1:] else arguments.addresses[0],
             on_video_frame=Net(arguments.net, arguments.precision),
             on_prediction=write,
-            max_fps=PICTURES_PER_SECOND,
+            max_fps=PICTURES_PER_SECOND * len(arguments.addresses),  # which it divides by the number of sources
         )
         pipeline.start()
         pipeline.join()

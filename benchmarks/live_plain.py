@@ -74,20 +74,9 @@ class Camera(threading.Thread):
             frames = np.stack([self._pictures.popleft() for _ in range(FRAMES)])
             sound, self._sound = self._sound[:SAMPLES], self._sound[SAMPLES:]
             begin = SECONDS * self._index
-            live = LiveState(zero + begin, 0.0)
-            segment = Segment(
-                self._address,
-                self._index,
-                begin,
-                begin + SECONDS,
-                frames,
-                np.zeros(FRAMES),
-                sound,
-                (),
-                STATUS,
-                live=live,
-            )
-            self._segments.put(segment)
+            at = self._address, self._index, begin, begin + SECONDS
+            more = {"amounts": AMOUNTS, "live": LiveState(zero + begin, 0.0)}
+            self._segments.put(Segment(*at, frames, np.zeros(FRAMES), sound, (), STATUS, **more))
             self._index += 1
 
 
