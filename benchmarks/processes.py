@@ -60,6 +60,19 @@ def measure(command: Sequence[str]) -> Cost:
     return Cost(time.perf_counter() - started, by_role, peak)
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """What a process that still runs has used, with all that it started."""
+    total = 0.0
+    for each in _tree(process):
+        try:
+            times = each.cpu_times()
+        except psutil.Error:
+            continue
+        ended = times.children_user + times.children_system if each is process else 0.0
+        total += times.user + times.system + ended
+    return total
+
+
 def _tree(process: psutil.Process) -> Iterator[psutil.Process]:
     yield process
     try:
