@@ -13,12 +13,15 @@ SAMPLES = SEGMENT_SECONDS * RATE_HZ
 NO_PICTURES = np.zeros((0, 224, 224, 3), np.uint8)
 
 
-def segments(path: str) -> Iterator[Clip]:
-    """Segments of 2 s: the picture shown in the middle of every half second, and the sound, 16 kHz mono."""
+def segments(path: str, threads: int = 1) -> Iterator[Clip]:
+    """Segments of 2 s: the picture shown in the middle of every half second, and the sound, 16 kHz mono.
+
+    One thread decodes, where there is a process for each core.
+    """
     with av.open(path) as container:
         videos, audios = container.streams.video[:1], container.streams.audio[:1]
         for video in videos:
-            video.codec_context.thread_count = 1  # there is a process for each core
+            video.thread_type, video.codec_context.thread_count = "AUTO", threads
         resampler = av.AudioResampler("flt", "mono", RATE_HZ)
         seconds: list[float] = []
         pictures: list[np.ndarray] = []

@@ -26,15 +26,18 @@ BATCH = 16
 
 
 class Work:
-    """Picture and sound through the nets, labels scored, a row a segment. Loads when it is made."""
+    """Picture and sound through the nets, labels scored, a row a segment. Loads when it is made.
 
-    def __init__(self, precision: str) -> None:
+    The nets run on one thread, where there is a process for each core.
+    """
+
+    def __init__(self, precision: str, threads: int = 1) -> None:
         from streammm.build import make_classifier, make_encoder, make_vocabulary
         from streammm.config import load
 
         # Segments are judged by themselves, so that a peer may take them in any order.
-        runtime, fusion = {"backend": "openvino", "precision": precision}, {"smoothing_seconds": 0}
-        config = load(labels=LABELS, runtime=runtime, fusion=fusion)
+        runtime = {"backend": "openvino", "precision": precision, "threads": threads}
+        config = load(labels=LABELS, runtime=runtime, fusion={"smoothing_seconds": 0})
         self._look, self._listen, read = (make_encoder(config, m) for m in ("video", "audio", "text"))
         for encoder in (self._look, self._listen, read):
             encoder.setup()
@@ -59,7 +62,7 @@ class Work:
 class Probe:
     """In the place of the nets: says what came to them, for it to be held against what the file was made of."""
 
-    def __init__(self, precision: str = "") -> None:
+    def __init__(self, precision: str, threads: int = 1) -> None:
         """Nothing to load."""
 
     def __call__(self, clips: Sequence[Clip]) -> list[str]:
