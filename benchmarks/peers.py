@@ -45,7 +45,7 @@ from same import check_same_work  # noqa: E402
 from speed import measure_cold, measure_warm, print_goals  # noqa: E402
 
 COPIES = {"360p": (4, 20), "1080p": (2, 6)}
-QUICK_COPIES = {"360p": (2, 6), "1080p": (1, 2)}
+QUICK_COPIES = {"360p": (2, 12), "1080p": (1, 4)}
 SHORT_SECONDS = 10
 
 

@@ -42,18 +42,22 @@ def measure(command: Sequence[str], server: psutil.Process | None = None) -> Cos
     roles: dict[tuple[int, float], str] = {}
     with tempfile.TemporaryFile() as said:  # a pipe that nobody reads fills up, and whoever writes to it waits
         process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
-        while process.poll() is None:
-            memory = 0.0
-            for each, key, seconds in itertools.chain(_seen(process), _seen(server)):
-                try:
-                    role = "driver" if each.pid == process.pid else _role(each.cmdline())
-                    roles[key] = roles.get(key, role) if role in ("ray idle", "ended") else role
-                    cpu[key] = seconds - earlier.get(key, 0.0)
-                    memory += each.memory_full_info().pss / 2**20
-                except psutil.Error:
-                    continue
-            peak = max(peak, memory)
-            time.sleep(_LOOK_SECONDS)
+        try:
+            while process.poll() is None:
+                memory = 0.0
+                for each, key, seconds in itertools.chain(_seen(process), _seen(server)):
+                    try:
+                        role = "driver" if each.pid == process.pid else _role(each.cmdline())
+                        roles[key] = roles.get(key, role) if role in ("ray idle", "ended") else role
+                        cpu[key] = seconds - earlier.get(key, 0.0)
+                        memory += each.memory_full_info().pss / 2**20
+                    except psutil.Error:
+                        continue
+                peak = max(peak, memory)
+                time.sleep(_LOOK_SECONDS)
+        finally:  # also where this is interrupted
+            if process.poll() is None:
+                process.kill()
         if process.returncode:
             said.seek(0)
             raise SystemExit(f"{' '.join(command)} failed:\n{said.read().decode(errors='replace')}")

@@ -48,7 +48,7 @@ def make(name: str, folder: Path) -> None:
     below = sysconfig.get_path("purelib")
     # Not a plain path: so the editable install in the environment below is found as well.
     (packages / "below.pth").write_text(f"import site; site.addsitedir({below!r})\n")
-    pip = [where / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [where / "bin" / "python", "-m", "pip", "install", "-qq"]
     subprocess.run([*pip, "-r", LISTS / f"{name}.txt"], check=True)
     (where / "made").write_text(_mark(name))
 

@@ -73,20 +73,20 @@ def measure_warm(bench: Bench, media: Path, seconds: float, few: int, many: int)
             long = measure(bench.command(peer, copies)[0], bench.server(peer))
             speeds[peer.name].append(extra / (long.wall_seconds - short.wall_seconds))
             costs[peer.name].append(1000 * (long.cpu_seconds - short.cpu_seconds) / extra)
-            peaks[peer.name].append(long.peak_mib)
+            peaks[peer.name].append(long.peak_mib / 1024)
             print(
                 f"{size}, {peer.name}: {short.wall_seconds:.1f} and {long.wall_seconds:.1f} s, "
                 f"{dict(long.cpu_by_role - short.cpu_by_role)}",
                 file=sys.stderr,
                 flush=True,
             )
-    header = f"{'media s/s':>24}{'a core':>8}{'ours of it':>11}{'CPU ms/media s':>24}{'peak MiB':>24}"
+    header = f"{'media s/s':>24}{'a core':>8}{'ours of it':>11}{'CPU ms/media s':>24}{'peak GiB':>24}"
     print(f"\n{f'warm, {size}, {extra:g} s':18}{header}")
     for peer in bench.peers:
         name, ours = peer.name, bench.peers[0].name
         speed = bench.result.add(f"{size}/{name}/speed", "media s/s", speeds[name], "more")
         cost = bench.result.add(f"{size}/{name}/CPU", "ms/media s", costs[name])
-        peak = bench.result.add(f"{size}/{name}/peak memory", "MiB", peaks[name])
+        peak = bench.result.add(f"{size}/{name}/peak memory", "GiB", peaks[name])
         print(
             f"{name:18}{speed!s:>24}{speed.median / cores:8.1f}{ratio(speeds[ours], speeds[name]):11.2f}"
             f"{cost!s:>24}{peak!s:>24}",
