@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.video.frame import PictureType
 
 SIZES = {"360p": (640, 360), "1080p": (1920, 1080)}
 
@@ -31,6 +32,7 @@ def make_media(clip: Path, folder: Path, name: str, seconds: float) -> Path:
                         ):
                             picture = frame.reformat(width, height, "yuv420p")
                             picture.pts, picture.time_base = num_frames, Fraction(1, 25)
+                            picture.pict_type = PictureType.NONE  # else the encoder takes over the film's
                             out.mux(video.encode(picture))
                             num_frames += 1
                     elif num_samples < seconds * 48_000:

@@ -167,12 +167,19 @@ class _Run:
         return converted[skip : skip + high - low]
 
 
+_AT_ONCE = 16_384
+"""Buffers that malloc keeps; larger ones are mapped anew each time, which costs twice what resampling does."""
+
+
 def _resample(samples: Waveform, rate_hz: int) -> Waveform:
     """float32 [N] at ``rate_hz`` -> float32 [M] at 16 kHz; sample 0 stays where it is."""
-    frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-    frame.sample_rate = rate_hz
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE_HZ)
-    pieces = [*resampler.resample(frame), *resampler.resample(None)]
+    pieces = []
+    for i in range(0, len(samples), _AT_ONCE):
+        frame = av.AudioFrame.from_ndarray(samples[None, i : i + _AT_ONCE], format="fltp", layout="mono")
+        frame.sample_rate = rate_hz
+        pieces += resampler.resample(frame)
+    pieces += resampler.resample(None)
     return np.concatenate([np.frombuffer(memoryview(p.planes[0]), np.float32, p.samples) for p in pieces])
 
 
