@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import av.error
 from av.container import InputContainer
 
 from streammm.errors import SourceError
+from streammm.media import adaptive
 from streammm.media.clock import Clock, FrameTimes
 from streammm.media.convert import PictureConverter
 from streammm.media.cutting import Shots
@@ -30,7 +32,7 @@ _LAST_CUE_SECONDS = 48 * 3600
 
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
 
-SKIPPED: dict[Mode, Skip] = {"exact": "DEFAULT", "fast": "NONREF", "keyframes": "NONKEY"}
+SKIPPED: dict[Mode, Skip] = {"exact": "DEFAULT", "adaptive": "DEFAULT", "fast": "NONREF", "keyframes": "NONKEY"}
 """What FFmpeg's decoders leave out in each mode."""
 
 _LEAVES_OUT = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
@@ -75,6 +77,8 @@ class MediaDecoder:
         self._downmix = Downmix()
         self.sound = SoundDecoder(self.audio) if self.audio is not None else None
         self._look_ahead: LookAhead | None = None
+        self._stretches: adaptive.Stretches | None = None
+        self._is_emptied = False
         self._leaves_pictures_out = False
         self._video_end = Fraction(0)
         self._sound_before = options.speech.before_seconds if options.speech else Fraction(0)
@@ -86,17 +90,19 @@ class MediaDecoder:
 
     def push(self, packet: av.Packet[Any]) -> Iterator[Segment]:
         """Takes the next packet of a used stream, with its timestamps placed on the clock; an empty one flushes."""
-        if packet.stream is self.video and self._leaves_pictures_out and (shown := self.seconds(packet)) is not None:
-            self._video_end = max(self._video_end, shown + (packet.duration or 0) * packet.time_base)
+        if packet.stream is self.video and self._leaves_pictures_out and (end := self._ends(packet)) is not None:
+            self._video_end = max(self._video_end, end)
         if packet.stream is self.text:
             self._decode_text(packet)
-        elif packet.stream is not self.video or self._look_ahead is None:
+        elif packet.stream is not self.video:
             yield from self._decode(packet)
+        elif self._stretches is None:
+            yield from self._decode_video(packet)
         elif packet.size == 0:
-            yield from self._decode_needed(self._look_ahead.flush())
-            yield from self._decode(packet)
+            yield from self._decode_stretches(self._stretches.flush())
+            yield from self._decode_video(packet)
         else:
-            yield from self._decode_needed(self._look_ahead.push(packet))
+            yield from self._decode_stretches(self._stretches.push(packet))
 
     def flush(self) -> Iterator[Segment]:
         """Nothing follows: gives the segments that are left."""
@@ -115,6 +121,11 @@ class MediaDecoder:
         if stamp is None or self.clock.origin is None:
             return None
         return self.clock.seconds(stamp, packet.time_base)
+
+    def _ends(self, packet: av.Packet[Any]) -> Fraction | None:
+        """When a packet stops being shown or heard, if that is known."""
+        start = self.seconds(packet)
+        return None if start is None else start + (packet.duration or 0) * packet.time_base
 
     def sound_from(self, target: Fraction) -> Fraction:
         """From where packets of sound must be decoded for the segment at a time to be whole."""
@@ -193,8 +204,14 @@ class MediaDecoder:
         if self._shots is not None or self.times.use_dts:
             return  # every picture counts, or is needed to know the others' times
         self.skip(SKIPPED[options.mode])
-        self._leaves_pictures_out = options.mode != "exact"
-        if options.mode == "exact" and not self._is_live and self.video.codec_context.name in _LEAVES_OUT:
+        is_whole = options.mode in ("exact", "adaptive")
+        self._leaves_pictures_out = not is_whole
+        context = self.video.codec_context
+        if options.mode == "adaptive" and context.name in adaptive.CODECS:
+            seconds = adaptive.LIVE_SECONDS if self._is_live else adaptive.FILE_SECONDS
+            look = adaptive.KeyPictures(context, options.max_pixels)
+            self._stretches = adaptive.Stretches(look, options.max_difference, seconds)
+        if is_whole and not self._is_live and context.name in _LEAVES_OUT:
             scale = (self.video.time_base or 0) * options.windows.frames_per_second
             rate = options.windows.frames_per_second
 
@@ -206,6 +223,42 @@ class MediaDecoder:
 
     # --- decoding
 
+    def _decode_stretches(self, stretches: Iterable[adaptive.Stretch]) -> Iterator[Segment]:
+        for stretch in stretches:
+            if stretch.is_calm:
+                yield from self._empty()
+                yield from self._decode(stretch.packets[0])
+                yield from self._empty()
+                ends = (self._ends(packet) for packet in stretch.packets)
+                self.segmenter.pictures.hold_until(max(end for end in ends if end is not None))
+            else:
+                for packet in stretch.packets:
+                    yield from self._decode_video(packet)
+
+    def _empty(self) -> Iterator[Segment]:
+        """Takes all pictures out of the video decoder, which begins anew with the next packet, a key picture."""
+        assert self.video is not None
+        if self._look_ahead is not None:
+            yield from self._decode_needed(self._look_ahead.flush())
+            self.skip("DEFAULT")
+        if not self._is_emptied:
+            frames: list[av.VideoFrame] = []
+            with suppress(av.error.FFmpegError, ValueError):
+                frames = self.video.codec_context.decode(None)
+            self.video.codec_context.flush_buffers()
+            self._is_emptied = True
+            for frame in frames:
+                yield from self._push_picture(frame)
+
+    def _decode_video(self, packet: av.Packet[Any]) -> Iterator[Segment]:
+        if self._look_ahead is None:
+            yield from self._decode(packet)
+        elif packet.size == 0:
+            yield from self._decode_needed(self._look_ahead.flush())
+            yield from self._decode(packet)
+        else:
+            yield from self._decode_needed(self._look_ahead.push(packet))
+
     def _decode_needed(self, packets: Iterable[tuple[av.Packet[Any], bool]]) -> Iterator[Segment]:
         for packet, is_needed in packets:
             self.skip("DEFAULT" if is_needed else "NONREF")
@@ -213,6 +266,8 @@ class MediaDecoder:
 
     def _decode(self, packet: av.Packet[Any]) -> Iterator[Segment]:
         modality: Modality = "video" if packet.stream is self.video else "audio"
+        if modality == "video":
+            self._is_emptied = False
         try:
             frames = self._frames(packet)
         except (av.error.FFmpegError, ValueError) as error:
