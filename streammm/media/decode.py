@@ -106,6 +106,8 @@ class MediaDecoder:
 
     def flush(self) -> Iterator[Segment]:
         """Nothing follows: gives the segments that are left."""
+        if self._stretches is not None:  # a connection that is lost ends without an empty packet
+            yield from self._decode_stretches(self._stretches.flush())
         if self._leaves_pictures_out:
             self.segmenter.pictures.hold_until(self._video_end)
         yield from self.segmenter.flush()

@@ -298,6 +298,19 @@ def test_a_live_source_shows_what_a_file_shows(tmp_path: Path) -> None:
     assert_same(found, expected)
 
 
+def test_what_is_held_when_a_connection_ends_is_not_lost(tmp_path: Path) -> None:
+    path = write_scene(tmp_path / "a.mp4", 9.88, options={"tune": "zerolatency"})
+    with av.open(str(path)) as container:
+        decoder = MediaDecoder(container, "live", ADAPTIVE, now=lambda: 0.0)
+        found = []
+        for packet in container.demux(decoder.streams):
+            decoder.clock.place(packet)
+            found += decoder.push(packet) if packet.size else []
+        found += decoder.flush()
+    assert found[-1].end_seconds == pytest.approx(9.88)
+    assert found[-1].frame_seconds.tolist()[2:] == [9.24, 9.72]
+
+
 def test_shots_need_every_picture(tmp_path: Path) -> None:
     path = write_scene(tmp_path / "a.mp4")
     shots = {"max_shot_seconds": Fraction(5)}
