@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from streammm.encoders.audio import YamNet
 from streammm.encoders.base import Encoder
@@ -92,39 +92,36 @@ class Encoders:
 
 def fuse(fusion: ZeroShotFusion, items: Sequence[Item], use: Iterable[Modality] = MODALITIES) -> Fused:
     """Items one after the other as one source [1, T, ...]: what one ends with, the next has to get over."""
-    present = torch.zeros(1, sum(len(i.segments) for i in items), len(MODALITIES), dtype=torch.bool)
-    inputs: dict[Modality, Tensor] = {}
+    present = np.zeros((1, sum(len(i.segments) for i in items), len(MODALITIES)), np.bool_)
+    inputs: dict[Modality, npt.NDArray[np.float32]] = {}
     for m, modality in enumerate(MODALITIES):
         made = [item.embeddings[modality] for item in items]
         values = [e.tags if e.tags.shape[1] else e.vectors for e in made]
-        inputs[modality] = torch.from_numpy(np.concatenate(values))[None]
+        inputs[modality] = np.concatenate(values)[None]
         if modality in use:
-            present[0, :, m] = torch.from_numpy(np.concatenate([e.present for e in made]))
-    lengths = [s.end_seconds - s.start_seconds for item in items for s in item.segments]
-    ends = torch.tensor(lengths, dtype=torch.float64).cumsum(0)[None]
-    starts = ends - torch.tensor(lengths, dtype=torch.float64)
-    with torch.inference_mode():
-        fused, _ = fusion.forward(inputs, present, starts, ends)
+            present[0, :, m] = np.concatenate([e.present for e in made])
+    lengths = np.array([s.end_seconds - s.start_seconds for item in items for s in item.segments])
+    ends = lengths.cumsum()[None]
+    fused, _ = fusion(inputs, present, ends - lengths, ends)
     return fused
 
 
 def table(encoders: Encoders, name: str, items: list[Item], labels: Sequence[str]) -> None:
     """Rows of the table for a set, without and with distractors."""
-    truth = torch.tensor([item.label for item in items for _ in item.segments])
-    counts = torch.tensor(np.concatenate([_anything(item) for item in items]))
+    truth = np.array([item.label for item in items for _ in item.segments])
+    counts = np.concatenate([_anything(item) for item in items])
     unrelated = fuse(encoders.fusion(UNRELATED), items)
-    wrong = _percent((unrelated.other[0] > unrelated.scores[0].amax(-1))[counts])
+    wrong = _percent((unrelated.other[0] > unrelated.scores[0].max(-1))[counts])
     for extra in ((), tuple(d for d in DISTRACTORS if d not in labels)):
         fused = fuse(encoders.fusion([*labels, *extra]), items)
         alone = fused.by_modality[0]
-        ways: dict[str, Tensor] = {m: alone[:, i] for i, m in enumerate(MODALITIES)}
+        ways: dict[str, npt.NDArray[np.float32]] = {m: alone[:, i] for i, m in enumerate(MODALITIES)}
         ways["50/50"] = (ways["audio"] + ways["video"]) / 2
         ways["fused"] = fused.scores[0]
         top = {
-            way: _percent(((scores.argmax(-1) == truth) & (scores.amax(-1) > 0))[counts])
-            for way, scores in ways.items()
+            way: _percent(((scores.argmax(-1) == truth) & (scores.max(-1) > 0))[counts]) for way, scores in ways.items()
         }
-        right = _percent((fused.other[0] > fused.scores[0].amax(-1))[counts])
+        right = _percent((fused.other[0] > fused.scores[0].max(-1))[counts])
         print(
             f"{name:24} {len(labels) + len(extra):6} {int(counts.sum()):8} {top['video']:>8} {top['audio']:>6} "
             f"{top['50/50']:>6} {top['fused']:>6} {right:>6} {wrong:>6}"
@@ -189,7 +186,7 @@ def smoothing(encoders: Encoders, items: list[Item], labels: Sequence[str]) -> N
         range(len(items)), key=lambda i: (sum(it.label == items[i].label for it in items[:i]), items[i].label)
     )
     stream = [items[i] for i in order]
-    truth = torch.tensor([item.label for item in stream for _ in item.segments])
+    truth = np.array([item.label for item in stream for _ in item.segments])
     for seconds in SMOOTHING_SECONDS:
         fused = fuse(encoders.fusion([*labels, *DISTRACTORS], seconds), stream)
         print(f"smoothing {seconds:4} s  top-1 {_percent(fused.scores[0].argmax(-1) == truth)}")
@@ -201,7 +198,7 @@ def clips(encoders: Encoders, paths: Sequence[Path], labels: Sequence[str]) -> N
     for path in paths:
         fused = fuse(fusion, [encoders.item(path)])
         mean = fused.scores[0].mean(0)
-        best = ", ".join(f"{fusion.labels[i]} {mean[i]:.2f}" for i in mean.argsort(descending=True)[:4].tolist())
+        best = ", ".join(f"{fusion.labels[i]} {mean[i]:.2f}" for i in np.argsort(-mean, kind="stable")[:4].tolist())
         print(f"{path.name:32} {best}, other {fused.other.mean():.2f}")
 
 
@@ -243,8 +240,8 @@ def _anything(item: Item) -> list[bool]:
     return [bool(either) for either in heard | seen]
 
 
-def _percent(hits: Tensor) -> str:
-    return f"{100 * hits.float().mean():.1f}"
+def _percent(hits: npt.NDArray[np.bool_]) -> str:
+    return f"{100 * hits.mean():.1f}"
 
 
 def main() -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from streammm.fusion.model import Fused
-from streammm.fusion.temporal import State
+from streammm.fusion.temporal import Flags, Scores, Seconds, State
 from streammm.labels import DEFAULT_THRESHOLD
 from streammm.types import MODALITIES, Classification, Cue, Embeddings, Modality, ModalityResult, Segment
 
@@ -24,15 +25,15 @@ class Fusion(Protocol):
     def init_state(self, batch: int) -> State:
         """The state of so many sources of which nothing was seen yet."""
 
-    def input_of(self, made: Embeddings) -> torch.Tensor:
+    def input_of(self, made: Embeddings) -> Scores:
         """What it takes of an encoder's embeddings: float32 [T, C]."""
 
     def __call__(
         self,
-        inputs: Mapping[Modality, torch.Tensor],
-        present: torch.Tensor,
-        start_seconds: torch.Tensor,
-        end_seconds: torch.Tensor,
+        inputs: Mapping[Modality, Scores],
+        present: Flags,
+        start_seconds: Seconds,
+        end_seconds: Seconds,
         state: State,
     ) -> tuple[Fused, State]:
         """T segments of each source; the last ones are answered with what there is of the look-ahead."""
@@ -63,7 +64,8 @@ class Classifier:
         self._model = model
         self._top = top_labels
         self._with_text = with_text
-        self._thresholds = torch.tensor([(thresholds or {}).get(x, DEFAULT_THRESHOLD) for x in fusion.labels])
+        on = [(thresholds or {}).get(x, DEFAULT_THRESHOLD) for x in fusion.labels]
+        self._thresholds = np.array(on, np.float32)
 
     def begin(self, state: State | None = None) -> Rows:
         """The rows of a source, from its beginning or from where `Rows.state` was."""
@@ -74,7 +76,6 @@ class Classifier:
         """How many segments after its own a row waits for."""
         return self._fusion.look_ahead
 
-    @torch.inference_mode()
     def fuse(self, items: Sequence[Item], num_ahead: int, state: State) -> tuple[list[Classification], State]:
         """Rows of consecutive segments, all but the last ``num_ahead``, and the state before those."""
         num_rows = len(items) - num_ahead
@@ -89,17 +90,15 @@ class Classifier:
         return [self._row(item, fused, t, now) for t, item in enumerate(items[:num_rows])], after
 
     def _call(self, items: Sequence[Item], state: State) -> tuple[Fused, State]:
-        present = torch.zeros((1, len(items), len(MODALITIES)), dtype=torch.bool)
-        inputs: dict[Modality, torch.Tensor] = {}
-        for m, modality in enumerate(MODALITIES):
-            there = torch.tensor([modality in item.inputs for item in items])
-            if there.any():
-                present[0, :, m] = there
+        present = np.array([[[modality in item.inputs for modality in MODALITIES] for item in items]], np.bool_)
+        inputs: dict[Modality, Scores] = {}
+        for modality, is_there in zip(MODALITIES, present[0].any(0), strict=True):
+            if is_there:
                 like = next(item.inputs[modality] for item in items if modality in item.inputs)
-                rows = [item.inputs.get(modality, torch.zeros_like(like)) for item in items]
-                inputs[modality] = torch.stack(rows)[None]
-        starts = torch.tensor([[item.segment.start_seconds for item in items]], dtype=torch.float64)
-        ends = torch.tensor([[item.segment.end_seconds for item in items]], dtype=torch.float64)
+                nothing = np.zeros_like(like)
+                inputs[modality] = np.stack([item.inputs.get(modality, nothing) for item in items])[None]
+        starts = np.array([[item.segment.start_seconds for item in items]], np.float64)
+        ends = np.array([[item.segment.end_seconds for item in items]], np.float64)
         return self._fusion(inputs, present, starts, ends, state)
 
     def item(self, segment: Segment, embeddings: Mapping[Modality, Embeddings], position: int) -> Item:
@@ -139,7 +138,7 @@ class Classifier:
             latency_seconds=max(0.0, now - _since(segment)),
             offset_seconds=segment.offset_seconds,
             live=segment.live,
-            scores=fused.scores[0, t].numpy(),
+            scores=fused.scores[0, t],
         )
 
     def nothing(self, segment: Segment) -> Classification:
@@ -158,12 +157,12 @@ class Classifier:
             outage=segment.outage,
         )
 
-    def _best(self, scores: torch.Tensor) -> tuple[tuple[str, float], ...]:
-        values, indexes = scores.topk(min(self._top, len(self._labels)))
-        return tuple((self._labels[i], value) for i, value in zip(indexes.tolist(), values.tolist(), strict=True))
+    def _best(self, scores: Scores) -> tuple[tuple[str, float], ...]:
+        best = _from_greatest(scores)[: self._top]
+        return tuple((self._labels[i], value) for i, value in zip(best.tolist(), scores[best].tolist(), strict=True))
 
-    def _found(self, scores: torch.Tensor) -> tuple[str, ...]:
-        order = scores.argsort(descending=True, stable=True)
+    def _found(self, scores: Scores) -> tuple[str, ...]:
+        order = _from_greatest(scores)
         return tuple(self._labels[i] for i in order[scores[order] >= self._thresholds[order]].tolist())
 
 
@@ -175,7 +174,7 @@ class Item:
     """
 
     segment: Segment
-    inputs: Mapping[Modality, torch.Tensor]
+    inputs: Mapping[Modality, Scores]
     spoken: tuple[Cue, ...] = ()
 
 
@@ -209,6 +208,11 @@ class Rows:
         rows, self.state = self._classifier.fuse(self._waiting, num_ahead, self.state)
         self._waiting = self._waiting[len(rows) :]
         return rows
+
+
+def _from_greatest(scores: Scores) -> npt.NDArray[np.intp]:
+    """The places of scores from the greatest to the least, of equal ones the first before the others."""
+    return np.argsort(-scores, kind="stable")
 
 
 def _since(segment: Segment) -> float:

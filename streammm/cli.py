@@ -230,7 +230,6 @@ def _run(
     fresh: bool = False,
     retry_quarantined: bool = False,
 ) -> None:
-    from streammm import cli_watch
     from streammm.build import listing_options
     from streammm.media.listing import list_sources
     from streammm.retention import Retention
@@ -303,6 +302,8 @@ def _run(
         if watched is None:
             seen = report = ConsoleReport(_err)
         else:
+            from streammm import cli_watch
+
             watching = cli_watch.Watching(config, watched.listen, watched.on_terminal, _err)
             stack.callback(watching.close)
             report = ConsoleReport(cli_watch.silent_console() if watched.on_terminal else _err)

@@ -92,7 +92,7 @@ def calibrate(
 def _fusion(config: Config, vocabulary: Vocabulary) -> ZeroShotFusion:
     from streammm.fusion.model import ZeroShotFusion
 
-    return ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds).eval()
+    return ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds)
 
 
 def _write(out: Path, config: Config, vocabulary: Vocabulary, thresholds: npt.NDArray[np.float64]) -> None:

@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from streammm.build import read_vocabulary, used_modalities
 from streammm.config import Config, load
@@ -67,9 +66,8 @@ class TextJudge:
             if weights[m] and reliability[m] == 0
         )
         self._used = [m for m in MODALITIES if weights[m]]
-        self._fusion = ZeroShotFusion(vocabulary, weights, smoothing_seconds=0.0).eval()
+        self._fusion = ZeroShotFusion(vocabulary, weights, smoothing_seconds=0.0)
 
-    @torch.inference_mode()
     def __call__(self, kept: Sequence[Kept]) -> list[Scores]:
         present = np.zeros((len(kept), len(MODALITIES)), np.bool_)
         inputs = {}
@@ -78,11 +76,11 @@ class TextJudge:
             if there.any():
                 present[:, MODALITIES.index(modality)] = there
                 arrays = [_judged(one, modality) for one in kept if modality in one.tags]
-                inputs[modality] = torch.from_numpy(spread(arrays, there))
-        starts = torch.zeros(len(kept), dtype=torch.float64)
+                inputs[modality] = spread(arrays, there)
+        starts = np.zeros(len(kept))
         # Each as the first segment of a source of its own.
         state = self._fusion.init_state(len(kept))
-        fused, _ = self._fusion.step(inputs, torch.from_numpy(present), starts, starts + 1, state)
+        fused, _ = self._fusion.step(inputs, present, starts, starts + 1, state)
         alone = fused.by_modality[..., 0].tolist()
         return [
             (score, {m: alone[i][k] for k, m in enumerate(MODALITIES) if present[i, k]})

@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from safetensors import torch as safetensors
+from safetensors import numpy as safetensors
 
 from streammm.classifier import Classifier
 from streammm.event_rows import EventRow, EventRows, EventSettings
@@ -31,12 +30,11 @@ class SourceRows:
     def __init__(
         self, name: str, classifier: Classifier, settings: EventSettings | None, state: bytes | None = None
     ) -> None:
-        tensors = None if state is None else safetensors.load(state)
-        before = {k.removeprefix(_OF_EVENTS): v for k, v in (tensors or {}).items() if k.startswith(_OF_EVENTS)}
-        of_rows = None if tensors is None else {k: v for k, v in tensors.items() if not k.startswith(_OF_EVENTS)}
+        arrays = None if state is None else safetensors.load(state)
+        before = {k.removeprefix(_OF_EVENTS): v for k, v in (arrays or {}).items() if k.startswith(_OF_EVENTS)}
+        of_rows = None if arrays is None else {k: v for k, v in arrays.items() if not k.startswith(_OF_EVENTS)}
         self._rows = classifier.begin(of_rows)
-        arrays = {name: tensor.numpy() for name, tensor in before.items()}
-        self._events = None if settings is None else EventRows(name, settings, arrays)
+        self._events = None if settings is None else EventRows(name, settings, before)
 
     def push(self, segments: Sequence[Segment], embeddings: Mapping[Modality, Embeddings]) -> list[Classification]:
         """As `Rows.push`."""
@@ -59,8 +57,7 @@ class SourceRows:
     def state(self) -> bytes:
         """What is remembered after the rows whose entries were asked for, of fusion and of events."""
         of_events = {} if self._events is None else self._events.state
-        tensors = {_OF_EVENTS + name: torch.from_numpy(value) for name, value in of_events.items()}
-        return safetensors.save({**self._rows.state, **tensors})
+        return safetensors.save({**self._rows.state, **{_OF_EVENTS + name: x for name, x in of_events.items()}})
 
     @property
     def num_events(self) -> int:

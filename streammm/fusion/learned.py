@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from streammm.fusion.join import JOINS
-from streammm.fusion.memory import MEMORIES, NUM_TIME_FEATURES
-from streammm.fusion.temporal import State, hold
+from streammm.fusion.memory import MEMORIES, NUM_TIME_FEATURES, State
 from streammm.types import MODALITIES, Modality
 
 __all__ = ["LearnedFusion", "Logits", "State", "time_features"]
@@ -115,7 +114,7 @@ class LearnedFusion(nn.Module):
         """Whole sequences: the answer for each of T segments of each of B sources, the last ones with what there is.
 
         Args:
-            inputs, present, start_seconds, end_seconds: as of `ZeroShotFusion.forward`, float32 [B, T, D] by modality.
+            inputs, present, start_seconds, end_seconds: as of `ZeroShotFusion`, float32 [B, T, D] by modality.
             state: of `init_state` or of an earlier stretch; None starts anew. Nothing may be waiting in it.
             lengths: int64 [B], where sequences are filled up to T at their ends; what fills them does not matter, and
                 neither does their state.
@@ -168,7 +167,7 @@ class LearnedFusion(nn.Module):
         if active is not None:
             is_answered = is_answered & active
         logits = Logits(self.head(features), by_modality[:, 0], weights[:, 0])
-        return logits, is_answered, hold(state, after, active)
+        return logits, is_answered, _hold(state, after, active)
 
     def flush(self, state: State) -> tuple[Tensor, Tensor]:
         """The answers that wait at the end of the sources, with the last segment in place of those that do not come.
@@ -215,6 +214,15 @@ class LearnedFusion(nn.Module):
         known, remembered = self.memory(joined, time, elapsed_seconds, end_seconds, remembered)
         after = {f"{_MEMORY}{name}": value for name, value in remembered.items()}
         return known, by_modality, weights, after | {"end_seconds": end_seconds[:, -1].clone()}
+
+
+def _hold(state: State, after: State, active: Tensor | None) -> State:
+    """As `temporal.hold`."""
+    if active is None:
+        return after
+    return {
+        name: torch.where(active.view(-1, *[1] * (value.ndim - 1)), value, state[name]) for name, value in after.items()
+    }
 
 
 def time_features(start_seconds: Tensor, end_seconds: Tensor, before_seconds: Tensor) -> tuple[Tensor, Tensor]:

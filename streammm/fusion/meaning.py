@@ -71,14 +71,14 @@ _PEOPLE_LEAST = 0.5
 
 
 class Embed(Protocol):
-    """Texts -> float32 [N, D], rows of length one; ``keep`` says that the same texts come at every start."""
+    """Texts -> float32 [N, D], rows of length one; ``keep`` says that the same texts may come at the next start."""
 
     def __call__(self, texts: Sequence[str], *, keep: bool = False) -> Array: ...
 
 
 def embed_labels(labels: Sequence[str], embed: Embed) -> Array:
     """The meaning of each label: float32 [K, D], rows of length one."""
-    vectors = embed([phrase.format(label) for phrase in _PHRASES for label in labels])
+    vectors = embed([phrase.format(label) for phrase in _PHRASES for label in labels], keep=True)
     mean = vectors.reshape(len(_PHRASES), len(labels), -1).mean(0)
     normed: Array = mean / np.linalg.norm(mean, axis=1, keepdims=True)
     return normed
@@ -113,7 +113,7 @@ def sound_meaning(phrases: Sequence[str], starts: Rows, classes: Sequence[str], 
     """
     if not classes:
         return _nothing(len(starts))
-    vectors = embed(phrases)
+    vectors = embed(phrases, keep=True)
     names = [[part.strip() for part in re.sub(r"\(.*?\)", "", text).split(",")] for text in classes]
     names = [[*parts, *_ALSO_CALLED.get(text, ())] for parts, text in zip(names, classes, strict=True)]
     first_names = np.cumsum([0] + [len(parts) for parts in names[:-1]])

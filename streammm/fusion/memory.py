@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from streammm.fusion.temporal import State
+State = dict[str, Tensor]
+"""What is remembered of each of B sources, as tensors [B, ...]."""
 
 NUM_TIME_FEATURES = 3
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+import numpy.typing as npt
 
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.types import MODALITIES, Modality
+
+Array = npt.NDArray[np.float32]
 
 _PICTURE_CLASSES = 10
 _PICTURE_POWER = 1 / 2
@@ -44,11 +46,11 @@ _LEAST_WEIGHT = 0.05
 moved no top-1 by more than two points."""
 
 
-_MOST_LOGIT = 60.0
-"""Its exponential is still a float32."""
+_MOST_LOGIT, _LEAST_SUM = 60.0, 1e-30
+"""The exponential of the one is still a float32, and so is the other."""
 
 
-class Judge(nn.Module):
+class Judge:
     """A softmax over the labels, with their reliability as prior, and one more class at a fixed level: none of these.
 
     Of K labels with similarities s and reliabilities r, one has the probability r exp(s / T) / (n + sum of all
@@ -60,120 +62,112 @@ class Judge(nn.Module):
     the label's probability like exp(s / T), and only the label's own is left to it.
     """
 
-    prior: Tensor
-    rival_of: Tensor
+    floor: float | None = None
 
     def __init__(
-        self, vocabulary: Vocabulary, reliability: Tensor, bias: Tensor, temperature: float, other: float
+        self, vocabulary: Vocabulary, reliability: Array, bias: Array, temperature: float, other: float
     ) -> None:
-        super().__init__()
-        self.floor: float | None = None
         self.temperature = temperature
         self.other = other
-        prior = reliability.log()
-        prior[: len(bias)] += bias
-        self.register_buffer("prior", prior, persistent=False)
-        self.register_buffer("rival_of", torch.tensor(vocabulary.rival_of, dtype=torch.int64), persistent=False)
-        self.num_rivals = len(vocabulary.rival_of)
+        with np.errstate(divide="ignore"):  # the logarithm of no reliability is -inf, which leaves no probability
+            self.prior = np.log(reliability)
+        self.prior[: len(bias)] += bias
+        self.rival_of = np.array(vocabulary.rival_of, np.int64)
         self.other_logit = math.log((len(vocabulary.labels) + _OTHER_OFFSET) / _OTHER_SCALE)
 
-    def forward(self, made: Tensor) -> Tensor:
-        """What it says of what an encoder made, see the subclass; float32 [..., K + D], and one more with rivals."""
+    def __call__(self, made: Array) -> Array:
+        """What it says of what an encoder made, see the subclass; float32 [N, K + D], and one more with rivals."""
         return self.probabilities(self.similarity(made))
 
-    def similarity(self, made: Tensor) -> Tensor:
-        """How near each row is to what an encoder made: float32 [..., R]."""
+    def similarity(self, made: Array) -> Array:
+        """How near each row is to what an encoder made: float32 [N, R]."""
         raise NotImplementedError
 
-    def logits(self, similarity: Tensor) -> Tensor:
+    def logits(self, similarity: Array) -> Array:
         """Of each row, relative to a similarity at which a label is as likely as "none of these"."""
-        logits = (similarity - self.other) / self.temperature + self.prior
+        logits: Array = (similarity - self.other) / self.temperature + self.prior
         if self.floor is not None:
-            above = 1.0 - torch.exp((self.floor - similarity) / self.temperature)
-            logits = logits + above.clamp_min(_BELOW_FLOOR).log()
+            above = 1.0 - np.exp((self.floor - similarity) / self.temperature)
+            logits += np.log(np.maximum(above, _BELOW_FLOOR))
         return logits
 
-    def probabilities(self, similarity: Tensor) -> Tensor:
-        logits = self.logits(similarity)
-        logits, rivals = logits.tensor_split([logits.shape[-1] - self.num_rivals], -1)
-        other = torch.full_like(logits[..., :1], self.other_logit)
-        found = torch.cat([other, logits], -1).softmax(-1)[..., 1:]
-        if not self.num_rivals:
+    def probabilities(self, similarity: Array) -> Array:
+        logits, rivals = np.split(self.logits(similarity), [similarity.shape[-1] - len(self.rival_of)], -1)
+        most = np.maximum(logits.max(-1, keepdims=True), self.other_logit)
+        found: Array = np.exp(logits - most)
+        found /= found.sum(-1, keepdims=True) + np.exp(self.other_logit - most)
+        if not len(self.rival_of):
             return found
-        own = logits.clamp_max(_MOST_LOGIT).exp()
-        against = torch.zeros_like(own).index_add(-1, self.rival_of, rivals.clamp_max(_MOST_LOGIT).exp())
-        left = found * own / (own + against).clamp_min(1e-30)
-        return torch.cat([left, (found - left).sum(-1, keepdim=True)], -1)
+        own, others = (np.exp(np.minimum(x, _MOST_LOGIT)) for x in (logits, rivals))
+        against = np.zeros_like(own)
+        np.add.at(against.T, self.rival_of, others.T)
+        left = found * own / np.maximum(own + against, _LEAST_SUM)
+        return np.concatenate([left, (found - left).sum(-1, keepdims=True)], -1)
 
 
 class PictureJudge(Judge):
     """A label is as likely as the likeliest classes mean the same: ConSE (Norouzi et al., arXiv:1312.5650).
 
     Shape:
-        - classes: float32 [..., C], probabilities
-        - output: float32 [..., R] in `similarity`
+        - classes: float32 [N, C], probabilities
+        - output: float32 [N, R] in `similarity`
     """
-
-    cosines: Tensor
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         reliability, bias = _trust(vocabulary, "video")
         super().__init__(vocabulary, reliability, bias, _PICTURE_TEMPERATURE, _PICTURE_OTHER)
-        self.register_buffer("cosines", torch.from_numpy(vocabulary.picture_cosines), persistent=False)
+        self.cosines = vocabulary.picture_cosines
 
-    def similarity(self, classes: Tensor) -> Tensor:
-        best, which = classes.topk(min(_PICTURE_CLASSES, classes.shape[-1]), -1)
-        best = best.clamp_min(0.0) ** _PICTURE_POWER
-        best = best / best.sum(-1, keepdim=True).clamp_min(1e-9)
-        return torch.zeros_like(classes).scatter(-1, which, best) @ self.cosines.T
+    def similarity(self, classes: Array) -> Array:
+        best = np.where(_greatest(classes, _PICTURE_CLASSES), np.maximum(classes, 0.0) ** _PICTURE_POWER, 0.0)
+        best /= np.maximum(best.sum(-1, keepdims=True), 1e-9)
+        found: Array = best @ self.cosines.T
+        return found
 
 
 class SoundJudge(Judge):
     """A label is as likely as the sounds whose names are nearest to it; their weights hold its reliability already.
 
     Shape:
-        - classes: float32 [..., C], independent scores in [0, 1]
-        - output: float32 [..., R] in `similarity`
+        - classes: float32 [N, C], independent scores in [0, 1]
+        - output: float32 [N, R] in `similarity`
     """
 
-    neighbours: Tensor
+    floor = _SOUND_FLOOR
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         reliability, bias = _trust(vocabulary, "audio")
-        super().__init__(vocabulary, (reliability > 0).float(), bias, _SOUND_TEMPERATURE, _SOUND_OTHER)
-        self.floor = _SOUND_FLOOR
-        self.register_buffer("neighbours", torch.from_numpy(vocabulary.sound_weights), persistent=False)
+        can_judge = (reliability > 0).astype(np.float32)
+        super().__init__(vocabulary, can_judge, bias, _SOUND_TEMPERATURE, _SOUND_OTHER)
+        self.neighbours = vocabulary.sound_weights
 
-    def similarity(self, classes: Tensor) -> Tensor:
-        return classes.clamp_min(0.0) ** _SOUND_POWER @ self.neighbours.T
+    def similarity(self, classes: Array) -> Array:
+        roots = np.maximum(classes, 0.0)
+        roots **= _SOUND_POWER
+        found: Array = roots @ self.neighbours.T
+        return found
 
 
 class TextJudge(Judge):
     """A label is as likely as the text means the same.
 
     Shape:
-        - vectors: float32 [..., D], length one
-        - output: float32 [..., R] in `similarity`
+        - vectors: float32 [N, D], length one
+        - output: float32 [N, R] in `similarity`
     """
-
-    label_vectors: Tensor
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         reliability, bias = _trust(vocabulary, "text")
         super().__init__(vocabulary, reliability, bias, _TEXT_TEMPERATURE, _TEXT_OTHER)
-        self.register_buffer("label_vectors", torch.from_numpy(vocabulary.label_vectors), persistent=False)
-        ends = [*vocabulary.phrase_starts.tolist()[1:], len(vocabulary.label_vectors)]
-        starts = vocabulary.phrase_starts.tolist() or range(len(ends))
-        self._phrases = [slice(a, b) for a, b in zip(starts, ends, strict=True)] if len(ends) < ends[-1] else None
+        self.label_vectors = vocabulary.label_vectors
+        self.phrase_starts = vocabulary.phrase_starts
 
-    def similarity(self, vectors: Tensor) -> Tensor:
-        found = vectors @ self.label_vectors.T
-        if self._phrases is None:
-            return found
-        return torch.stack([found[..., of_row].amax(-1) for of_row in self._phrases], -1)
+    def similarity(self, vectors: Array) -> Array:
+        found: Array = vectors @ self.label_vectors.T
+        return np.maximum.reduceat(found, self.phrase_starts, -1) if len(self.phrase_starts) else found
 
 
-def weighted_sum(by_modality: Tensor, present: Tensor, base_weights: Tensor) -> tuple[Tensor, Tensor]:
+def weighted_sum(by_modality: Array, present: npt.NDArray[np.bool_], base_weights: Array) -> tuple[Array, Array]:
     """Adds the modalities up, each weighed by how sure it is of its best label.
 
     Args:
@@ -185,13 +179,23 @@ def weighted_sum(by_modality: Tensor, present: Tensor, base_weights: Tensor) -> 
         fused scores float32 [..., K], which sum to at most one, and each modality's share float32 [..., M], which sum
         to one where any modality that counts is present.
     """
-    weights = base_weights * present * (by_modality.amax(-1) + _LEAST_WEIGHT)
-    weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-12)
+    weights: Array = base_weights * present * (by_modality.max(-1) + _LEAST_WEIGHT)
+    weights /= np.maximum(weights.sum(-1, keepdims=True), 1e-12)
     return (weights[..., None] * by_modality).sum(-2), weights
 
 
-def _trust(vocabulary: Vocabulary, modality: Modality) -> tuple[Tensor, Tensor]:
+def _greatest(values: Array, count: int) -> npt.NDArray[np.bool_]:
+    """Which are the ``count`` greatest of each row [N, C], of equal ones the first: bool [N, C]."""
+    if values.shape[-1] <= count:
+        return np.ones(values.shape, np.bool_)
+    least = np.partition(values, -count, -1)[:, -count, None]
+    above, equal = values > least, values == least
+    found: npt.NDArray[np.bool_] = above | equal & (equal.cumsum(-1) <= count - above.sum(-1, keepdims=True))
+    return found
+
+
+def _trust(vocabulary: Vocabulary, modality: Modality) -> tuple[Array, Array]:
     """The reliability of each row [R], and what is added to each label's logits [K], or nothing [0]."""
     m = MODALITIES.index(modality)
     bias = vocabulary.bias[m] if len(vocabulary.bias) else vocabulary.bias.reshape(-1)
-    return torch.from_numpy(vocabulary.reliability[m]), torch.from_numpy(bias)
+    return vocabulary.reliability[m], bias

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from streammm.fusion.modality import PictureJudge, SoundJudge, TextJudge, weighted_sum
-from streammm.fusion.temporal import ExponentialMemory, State, hold
+from streammm.fusion.modality import Judge, PictureJudge, SoundJudge, TextJudge, weighted_sum
+from streammm.fusion.temporal import ExponentialMemory, Flags, Scores, Seconds, State, hold
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.types import MODALITIES, Embeddings, Modality
 
@@ -37,13 +37,13 @@ class Fused:
         - weights: float32 [B, T, M], each modality's share in this segment; sums to one where any is there
     """
 
-    scores: Tensor
-    other: Tensor
-    by_modality: Tensor
-    weights: Tensor
+    scores: Scores
+    other: Scores
+    by_modality: Scores
+    weights: Scores
 
 
-class ZeroShotFusion(nn.Module):
+class ZeroShotFusion:
     """Judges each modality by what its classes mean, adds the judgements up by reliability, and smooths over time.
 
     Args:
@@ -58,36 +58,38 @@ class ZeroShotFusion(nn.Module):
         weights: Mapping[Modality, float] = DEFAULT_WEIGHTS,
         smoothing_seconds: float = SMOOTHING_SECONDS,
     ) -> None:
-        super().__init__()
         unknown = set(weights) - set(MODALITIES)
         if unknown or any(not 0 <= w < float("inf") for w in weights.values()) or not any(weights.values()):
             raise ValueError(f"weights must be zero or more for some of {MODALITIES}, got {dict(weights)}")
         self.labels = vocabulary.labels
         self.num_columns = len(self.labels) + vocabulary.num_distractors + bool(vocabulary.rival_of)
         self.look_ahead = 0
-        self.judges = nn.ModuleDict(
-            {"audio": SoundJudge(vocabulary), "text": TextJudge(vocabulary), "video": PictureJudge(vocabulary)}
-        )
+        self.judges: dict[Modality, Judge] = {
+            "audio": SoundJudge(vocabulary),
+            "text": TextJudge(vocabulary),
+            "video": PictureJudge(vocabulary),
+        }
         self.memory = ExponentialMemory(smoothing_seconds)
-        base = torch.tensor([float(weights.get(m, 0.0)) for m in MODALITIES])
-        self.register_buffer("base_weights", base, persistent=False)
+        self.base_weights = np.array([weights.get(m, 0.0) for m in MODALITIES], np.float32)
 
-    base_weights: Tensor
+    def eval(self) -> Self:
+        """Itself: it learns nothing, and asks nobody to say so."""
+        return self
 
     def init_state(self, batch: int) -> State:
         """The state of ``batch`` sources of which nothing was seen yet."""
-        return self.memory.init_state(batch, len(self.labels), self.base_weights.device)
+        return self.memory.init_state(batch, len(self.labels))
 
-    def input_of(self, made: Embeddings) -> Tensor:
+    def input_of(self, made: Embeddings) -> Scores:
         """What of an encoder's embeddings it takes: its class scores, or its vectors where it has no classes."""
-        return torch.from_numpy(made.tags if made.tags.shape[1] else made.vectors)
+        return made.tags if made.tags.shape[1] else made.vectors
 
-    def forward(
+    def __call__(
         self,
-        inputs: Mapping[Modality, Tensor],
-        present: Tensor,
-        start_seconds: Tensor,
-        end_seconds: Tensor,
+        inputs: Mapping[Modality, Scores],
+        present: Flags,
+        start_seconds: Seconds,
+        end_seconds: Seconds,
         state: State | None = None,
     ) -> tuple[Fused, State]:
         """A stretch of T segments of each of B sources.
@@ -104,44 +106,39 @@ class ZeroShotFusion(nn.Module):
             the result and the state behind the last segment.
         """
         state = self.init_state(present.shape[0]) if state is None else state
-        present = present & torch.tensor([m in inputs for m in MODALITIES], device=present.device)
+        present = present & np.array([m in inputs for m in MODALITIES])
         by_modality, fused, weights = self._judge(inputs, present)
-        evidence = (present & (self.base_weights > 0)).any(-1).float()
-        smoothed = []
+        evidence = np.asarray((present & (self.base_weights > 0)).any(-1), np.float32)
+        scores = np.empty(fused.shape, np.float32)
         for t in range(present.shape[1]):
-            scores, state = self.memory(fused[:, t], evidence[:, t], start_seconds[:, t], end_seconds[:, t], state)
-            smoothed.append(scores)
-        scores = torch.stack(smoothed, 1) if smoothed else fused
-        return Fused(scores, (1.0 - scores.sum(-1)).clamp_min(0.0), by_modality, weights), state
+            now = start_seconds[:, t], end_seconds[:, t]
+            scores[:, t], state = self.memory(fused[:, t], evidence[:, t], *now, state)
+        return Fused(scores, np.maximum(1.0 - scores.sum(-1), 0.0), by_modality, weights), state
 
     def step(
         self,
-        inputs: Mapping[Modality, Tensor],
-        present: Tensor,
-        start_seconds: Tensor,
-        end_seconds: Tensor,
+        inputs: Mapping[Modality, Scores],
+        present: Flags,
+        start_seconds: Seconds,
+        end_seconds: Seconds,
         state: State,
-        active: Tensor | None = None,
+        active: Flags | None = None,
     ) -> tuple[Fused, State]:
-        """One segment of each source: ``forward`` without the T axis.
+        """One segment of each source: a call without the T axis.
 
         Where ``active``, bool [B], is False, the state stays as it was, and that row of the result means nothing.
         """
         inputs = {modality: values[:, None] for modality, values in inputs.items()}
-        many, after = self.forward(inputs, present[:, None], start_seconds[:, None], end_seconds[:, None], state)
+        many, after = self(inputs, present[:, None], start_seconds[:, None], end_seconds[:, None], state)
         one = Fused(many.scores[:, 0], many.other[:, 0], many.by_modality[:, 0], many.weights[:, 0])
         return one, hold(state, after, active)
 
-    def _judge(self, inputs: Mapping[Modality, Tensor], present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _judge(self, inputs: Mapping[Modality, Scores], present: Flags) -> tuple[Scores, Scores, Scores]:
         """What each modality says [B, T, M, K], their weighted sum [B, T, K], and the weights [B, T, M]."""
-        nothing = torch.zeros(*present.shape[:2], self.num_columns, device=present.device)
-        by_modality = []
-        for i, modality in enumerate(MODALITIES):
-            if modality not in inputs:
-                by_modality.append(nothing)
-                continue
-            there = present[:, :, i, None]
-            by_modality.append(torch.where(there, self.judges[modality](inputs[modality]), 0.0))
-        scores = torch.stack(by_modality, 2)
+        scores = np.zeros((*present.shape, self.num_columns), np.float32)
+        for m, modality in enumerate(MODALITIES):
+            there = present[..., m]
+            if there.any():
+                scores[there, m] = self.judges[modality](inputs[modality][there])
         fused, weights = weighted_sum(scores, present, self.base_weights)
         return scores[..., : len(self.labels)], fused[..., : len(self.labels)], weights

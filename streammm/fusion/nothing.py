@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from streammm.fusion.model import Fused
-from streammm.fusion.temporal import State
-from streammm.types import MODALITIES, Embeddings, Modality
+from streammm.fusion.temporal import Flags, Scores, Seconds, State
+from streammm.types import Embeddings, Modality
 
 
 class NoFusion:
@@ -19,23 +18,21 @@ class NoFusion:
     look_ahead = 0
 
     def init_state(self, batch: int) -> State:
-        """Nothing, in a tensor of its own for each source."""
-        return {"nothing": torch.zeros(batch, 0)}
+        """Nothing, in an array of its own for each source."""
+        return {"nothing": np.zeros((batch, 0), np.float32)}
 
-    def input_of(self, made: Embeddings) -> Tensor:
+    def input_of(self, made: Embeddings) -> Scores:
         """Nothing of them: float32 [T, 0]."""
-        return torch.zeros(len(made), 0)
+        return np.zeros((len(made), 0), np.float32)
 
     def __call__(
         self,
-        inputs: Mapping[Modality, Tensor],
-        present: Tensor,
-        start_seconds: Tensor,
-        end_seconds: Tensor,
+        inputs: Mapping[Modality, Scores],
+        present: Flags,
+        start_seconds: Seconds,
+        end_seconds: Seconds,
         state: State,
     ) -> tuple[Fused, State]:
-        """As `ZeroShotFusion.forward`, for no labels."""
-        size, length = present.shape[:2]
-        nothing = torch.zeros(size, length, 0)
-        by_modality = torch.zeros(size, length, len(MODALITIES), 0)
-        return Fused(nothing, torch.zeros(size, length), by_modality, torch.zeros(present.shape)), state
+        """As `ZeroShotFusion`, for no labels."""
+        shapes = (*present.shape[:2], 0), present.shape[:2], (*present.shape, 0), present.shape
+        return Fused(*(np.zeros(shape, np.float32) for shape in shapes)), state

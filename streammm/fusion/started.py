@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from streammm.fusion.learned import LearnedFusion, Logits, State
+from streammm.fusion.learned import LearnedFusion, Logits
+from streammm.fusion.memory import State
 from streammm.fusion.model import ZeroShotFusion
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.types import MODALITIES, Modality
@@ -81,8 +83,7 @@ class StartedFusion(LearnedFusion):
 
     def init_state(self, batch: int) -> State:
         """The state of ``batch`` sources of which nothing was seen yet."""
-        known = self.zero_shot.init_state(batch)
-        return super().init_state(batch) | {f"{_START}{name}": value for name, value in known.items()}
+        return super().init_state(batch) | self._begun(self.zero_shot.init_state(batch))
 
     def forward(
         self,
@@ -95,25 +96,31 @@ class StartedFusion(LearnedFusion):
     ) -> tuple[Logits, State]:
         """As `LearnedFusion.forward`."""
         state = self.init_state(present.shape[0]) if state is None else state
-        known = {name.removeprefix(_START): value for name, value in state.items() if name.startswith(_START)}
+        known = {name.removeprefix(_START): _array(x) for name, x in state.items() if name.startswith(_START)}
         state = {name: value for name, value in state.items() if not name.startswith(_START)}
         vectors = {m: x[..., : self.dims[m]] for m, x in inputs.items()}
         learned, after = super().forward(vectors, present, start_seconds, end_seconds, state, lengths)
-        with torch.no_grad():
-            judged = {
-                m: x[..., self._part(m)] for m, x in inputs.items() if m == "text" or num_tags(m, self.vocabulary)
-            }
-            said, known = self.zero_shot(judged, present, start_seconds, end_seconds, known)
+        judged = {
+            m: _array(x[..., self._part(m)]) for m, x in inputs.items() if m == "text" or num_tags(m, self.vocabulary)
+        }
+        said, known = self.zero_shot(judged, _array(present), _array(start_seconds), _array(end_seconds), known)
         logits = Logits(
-            learned.fused + self._logits(said.scores),
-            learned.by_modality + self._logits(said.by_modality),
+            learned.fused + self._logits(self._tensor(said.scores)),
+            learned.by_modality + self._logits(self._tensor(said.by_modality)),
             learned.weights,
         )
-        return logits, after | {f"{_START}{name}": value for name, value in known.items()}
+        return logits, after | self._begun(known)
 
     def step(self, *arguments: Any, **more: Any) -> NoReturn:
         """There is none: it is run over whole stretches."""
         raise TypeError("a fusion that began with the labels' meaning is run over stretches, not in steps")
+
+    def _begun(self, known: Mapping[str, npt.NDArray[Any]]) -> State:
+        """The state of what it begins with as a part of its own."""
+        return {f"{_START}{name}": self._tensor(value) for name, value in known.items()}
+
+    def _tensor(self, values: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(self.absent.device)
 
     def _part(self, modality: Modality) -> slice:
         """What of the inputs is judged: of text the vectors, else the class scores behind them."""
@@ -126,6 +133,11 @@ class StartedFusion(LearnedFusion):
         if self._background is not None:
             found[..., self._background] = (1 - scores.sum(-1)).clamp(_LEAST, 1 - _LEAST)
         return self._strength * (found.logit() if self.is_multi_label else found.log())
+
+
+def _array(values: Tensor) -> npt.NDArray[Any]:
+    found: npt.NDArray[Any] = values.detach().cpu().numpy()
+    return found
 
 
 def num_tags(modality: Modality, vocabulary: Vocabulary) -> int:

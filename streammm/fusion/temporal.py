@@ -5,23 +5,29 @@ What is smoothed is a signal over time, not a list of segments: cutting a segmen
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.float32]
+Seconds = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 _NOTHING_KNOWN = 0.1
 """How much knowing nothing weighs against a full memory: a first segment as long as the time constant keeps 95 % of
 its scores, and five time constants after the last evidence 7 % are left."""
 
-State = dict[str, Tensor]
-"""What is remembered of each of B sources, as tensors [B, ...]: saved with safetensors."""
+State = dict[str, npt.NDArray[Any]]
+"""What is remembered of each of B sources, as arrays [B, ...]: saved with safetensors."""
 
 
-def hold(state: State, after: State, active: Tensor | None) -> State:
+def hold(state: State, after: State, active: Flags | None) -> State:
     """The state after a step, but as it was where ``active``, bool [B], is False."""
     if active is None:
         return after
     return {
-        name: torch.where(active.view(-1, *[1] * (value.ndim - 1)), value, state[name]) for name, value in after.items()
+        name: np.where(active.reshape(-1, *[1] * (value.ndim - 1)), value, state[name]) for name, value in after.items()
     }
 
 
@@ -41,17 +47,17 @@ class ExponentialMemory:
             raise ValueError(f"smoothing_seconds must be zero or more, got {smoothing_seconds}")
         self.smoothing_seconds = smoothing_seconds
 
-    def init_state(self, batch: int, num_labels: int, device: torch.device) -> State:
+    def init_state(self, batch: int, num_labels: int) -> State:
         """The state of ``batch`` sources of which nothing was seen yet."""
         return {
-            "end_seconds": torch.full((batch,), float("nan"), dtype=torch.float64, device=device),
-            "known": torch.zeros(batch, device=device),
-            "scores": torch.zeros(batch, num_labels, device=device),
+            "end_seconds": np.full(batch, np.nan),
+            "known": np.zeros(batch, np.float32),
+            "scores": np.zeros((batch, num_labels), np.float32),
         }
 
     def __call__(
-        self, scores: Tensor, evidence: Tensor, start_seconds: Tensor, end_seconds: Tensor, state: State
-    ) -> tuple[Tensor, State]:
+        self, scores: Scores, evidence: Scores, start_seconds: Seconds, end_seconds: Seconds, state: State
+    ) -> tuple[Scores, State]:
         """One segment of each source.
 
         Args:
@@ -67,17 +73,18 @@ class ExponentialMemory:
         before = state["end_seconds"]
         # A clock that was set back, or the first segment: there is no gap and the whole segment is new.
         restarted = ~(end_seconds > before)
-        gap = torch.where(restarted, 0.0, (start_seconds - before).clamp_min(0.0))
-        covered = end_seconds - torch.where(restarted, start_seconds, torch.maximum(start_seconds, before))
+        gap = np.where(restarted, 0.0, np.maximum(start_seconds - before, 0.0))
+        covered = end_seconds - np.where(restarted, start_seconds, np.maximum(start_seconds, before))
         kept = self._decay(gap + covered)
         new = 1.0 - self._decay(covered)
-        known = kept * state["known"] + new * evidence
-        memory = kept[:, None] * state["scores"] + (new * evidence)[:, None] * scores
+        known: Scores = kept * state["known"] + new * evidence
+        memory: Scores = kept[:, None] * state["scores"] + (new * evidence)[:, None] * scores
         smoothed = memory * ((1.0 + _NOTHING_KNOWN) / (known + _NOTHING_KNOWN))[:, None]
-        return smoothed, {"end_seconds": end_seconds.clone(), "known": known, "scores": memory}
+        return smoothed, {"end_seconds": end_seconds.copy(), "known": known, "scores": memory}
 
-    def _decay(self, seconds: Tensor) -> Tensor:
+    def _decay(self, seconds: Seconds) -> Scores:
         """exp(-seconds / tau), worked out in float64, as float32."""
         if self.smoothing_seconds == 0:
-            return (seconds <= 0).float()
-        return torch.exp(-seconds / self.smoothing_seconds).float()
+            return (seconds <= 0).astype(np.float32)
+        found: Scores = np.exp(-seconds / self.smoothing_seconds).astype(np.float32)
+        return found

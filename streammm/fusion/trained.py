@@ -9,19 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
-from torch import Tensor, nn
+from torch import Tensor
 
 from streammm.errors import ConfigError
 from streammm.fusion.learned import LearnedFusion, Logits
 from streammm.fusion.model import Fused
 from streammm.fusion.started import StartCard, StartedFusion, num_tags, saved_vocabulary, vocabulary_tensors
-from streammm.fusion.temporal import State
+from streammm.fusion.temporal import Flags, Scores, Seconds, State
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.types import Embeddings, Modality
 
@@ -100,18 +102,17 @@ class ModelCard(BaseModel):
         )
 
 
-class TrainedFusion(nn.Module):
-    """A trained network and its calibration.
+class TrainedFusion:
+    """A trained network and its calibration; arrays go in and come out.
 
     Args:
         card: what is known of it.
-        network: with the weights that belong to it.
+        network: with the weights that belong to it, on the CPU; it learns no more.
     """
 
     def __init__(self, card: ModelCard, network: LearnedFusion) -> None:
-        super().__init__()
         self.card = card
-        self.network = network
+        self.network = network.eval()
         self.look_ahead = network.look_ahead
         self.labels = tuple(card.labels[n] for n in card.places)
         self._places = card.places
@@ -119,30 +120,33 @@ class TrainedFusion(nn.Module):
 
     def init_state(self, batch: int) -> State:
         """As `LearnedFusion.init_state`."""
-        return self.network.init_state(batch)
+        return _arrays(self.network.init_state(batch))
 
-    def input_of(self, made: Embeddings) -> Tensor:
+    def input_of(self, made: Embeddings) -> Scores:
         """What of an encoder's embeddings it takes: float32 [T, D], and class scores behind it where it knows them."""
-        vectors = torch.from_numpy(made.vectors)
-        return torch.cat([vectors, torch.from_numpy(made.tags)], -1) if made.modality in self.with_tags else vectors
+        return np.concatenate([made.vectors, made.tags], -1) if made.modality in self.with_tags else made.vectors
 
-    def forward(
+    @torch.inference_mode()
+    def __call__(
         self,
-        inputs: Mapping[Modality, Tensor],
-        present: Tensor,
-        start_seconds: Tensor,
-        end_seconds: Tensor,
+        inputs: Mapping[Modality, Scores],
+        present: Flags,
+        start_seconds: Seconds,
+        end_seconds: Seconds,
         state: State | None = None,
     ) -> tuple[Fused, State]:
-        """As `ZeroShotFusion.forward`; the last segments are answered with what there is of the look-ahead."""
-        logits, state = self.network(inputs, present, start_seconds, end_seconds, state)
-        return self.probabilities(logits), state
+        """As `ZeroShotFusion`; the last segments are answered with what there is of the look-ahead."""
+        before = None if state is None else {name: torch.tensor(value) for name, value in state.items()}
+        given = {modality: torch.tensor(values) for modality, values in inputs.items()}
+        at = torch.tensor(present), torch.tensor(start_seconds), torch.tensor(end_seconds)
+        logits, after = self.network(given, *at, before)
+        return self._probabilities(logits), _arrays(after)
 
-    def probabilities(self, logits: Logits) -> Fused:
+    def _probabilities(self, logits: Logits) -> Fused:
         """Logits as calibrated probabilities: of several labels at once they are independent of each other."""
         fused, other = self._split(logits.fused / self.card.temperature)
         by_modality, _ = self._split(logits.by_modality)
-        return Fused(fused, other, by_modality, logits.weights)
+        return Fused(fused.numpy(), other.numpy(), by_modality.numpy(), logits.weights.numpy())
 
     def _split(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Probabilities of the labels, and that of none of them."""
@@ -169,7 +173,11 @@ def load_model(path: Path) -> TrainedFusion:
         network.load_state_dict(tensors)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"the model {path} cannot be read: {str(error).splitlines()[0]}") from error
-    return TrainedFusion(card, network).eval()
+    return TrainedFusion(card, network)
+
+
+def _arrays(state: Mapping[str, Tensor]) -> dict[str, npt.NDArray[Any]]:
+    return {name: value.numpy() for name, value in state.items()}
 
 
 def read_card(path: Path) -> ModelCard:

@@ -60,7 +60,7 @@ def build_vocabulary(
 
     Args:
         labels: what to choose from, in the user's words.
-        embed: the text encoder's ``embed``; it is asked to keep the classes, which cost seconds.
+        embed: the text encoder's ``embed``; it is asked to keep what it makes, which costs seconds.
         picture_classes: "lemma, lemma: definition" of each class of the picture encoder; none: pictures judge nothing.
         sound_classes: display name of each class of the sound encoder; none: sound judges nothing.
         distractors: what competes with the labels for the score and is never reported.

@@ -168,6 +168,10 @@ class ProcessPool:
         self._lock = threading.Lock()
         self._is_closed = False
 
+    def prepare(self) -> None:
+        """Starts a process before it is needed: it takes a while to come up."""
+        self.give_back(DecodeProcess(self._limits, usage=self.usage))
+
     def take(self) -> DecodeProcess:
         """An idle process, or a new one."""
         with self._lock:

@@ -12,11 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from streammm.errors import ConfigError
-from streammm.fusion.modality import Judge
 from streammm.fusion.model import ZeroShotFusion
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.labels import DEFAULT_THRESHOLD
@@ -52,12 +49,10 @@ class Footage:
 def scores_of(fusion: ZeroShotFusion, sources: Iterable[Features]) -> Scores:
     """Fused scores of all segments in which anything is there: float32 [N, K]."""
     found = [np.zeros((0, len(fusion.labels)), np.float32)]
-    with torch.inference_mode():
-        for source in sources:
-            there = torch.from_numpy(source.present)[None]
-            times = torch.from_numpy(source.start_seconds)[None], torch.from_numpy(source.end_seconds)[None]
-            fused, _ = fusion({m: x[None] for m, x in _inputs(source).items()}, there, *times)
-            found.append(fused.scores[0].numpy()[source.present.any(1)])
+    for source in sources:
+        inputs = {m: x[None] for m, x in _inputs(source).items()}
+        fused, _ = fusion(inputs, source.present[None], source.start_seconds[None], source.end_seconds[None])
+        found.append(fused.scores[0][source.present.any(1)])
     return np.concatenate(found)
 
 
@@ -93,13 +88,10 @@ def evened_out(vocabulary: Vocabulary, sources: Iterable[Features]) -> Vocabular
     num_labels = len(vocabulary.labels)
     judges = ZeroShotFusion(replace(vocabulary, bias=np.zeros((0, 0), np.float32))).judges
     found: dict[Modality, list[Scores]] = {m: [] for m in MODALITIES}
-    with torch.inference_mode():
-        for source in sources:
-            for modality, made in _inputs(source).items():
-                there = torch.from_numpy(source.present[:, MODALITIES.index(modality)])
-                judge = judges[modality]
-                assert isinstance(judge, Judge)
-                found[modality].append(judge.logits(judge.similarity(made[there]))[:, :num_labels].numpy())
+    for source in sources:
+        for modality, made in _inputs(source).items():
+            there, judge = source.present[:, MODALITIES.index(modality)], judges[modality]
+            found[modality].append(judge.logits(judge.similarity(made[there]))[:, :num_labels])
     bias = np.zeros((len(MODALITIES), num_labels), np.float32)
     for m, modality in enumerate(MODALITIES):
         logits = np.concatenate([np.zeros((0, num_labels), np.float32), *found[modality]])
@@ -110,6 +102,6 @@ def evened_out(vocabulary: Vocabulary, sources: Iterable[Features]) -> Vocabular
     return replace(vocabulary, bias=bias)
 
 
-def _inputs(source: Features) -> dict[Modality, Tensor]:
+def _inputs(source: Features) -> dict[Modality, Scores]:
     """What the fusion takes of each modality: class scores, or vectors where there are none."""
-    return {m: torch.from_numpy(source.tags.get(m, source.vectors[m])) for m in source.vectors}
+    return {m: source.tags[m] if m in source.tags else vectors[:] for m, vectors in source.vectors.items()}

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
 from streammm.fusion.model import ZeroShotFusion
 from streammm.fusion.vocabulary import Vocabulary, build_vocabulary
@@ -51,19 +50,19 @@ class Stream:
         sounds = random.random((batch, length, len(SOUND_CLASSES))) ** 3
         texts = embed(random.choice(np.array(WORDS), batch * length).tolist()).reshape(batch, length, -1)
         self.inputs = {
-            "audio": torch.tensor(sounds, dtype=torch.float32),
-            "text": torch.tensor(texts),
-            "video": torch.tensor(pictures, dtype=torch.float32),
+            "audio": sounds.astype(np.float32),
+            "text": texts,
+            "video": pictures.astype(np.float32),
         }
-        self.present = torch.tensor(random.random((batch, length, 3)) < 0.7)
+        self.present = random.random((batch, length, 3)) < 0.7
         for m, modality in enumerate(("audio", "text", "video")):
-            self.inputs[modality][~self.present[:, :, m]] = float("nan")
+            self.inputs[modality][~self.present[:, :, m]] = np.nan
         gaps = random.choice([0.0, 0.0, 0.7, 30.0], (batch, length))
         lengths = random.uniform(0.1, 4.0, (batch, length))
-        self.end = torch.tensor(1.7e9 + np.cumsum(gaps + lengths, 1))
-        self.start = self.end - torch.tensor(lengths)
+        self.end = 1.7e9 + np.cumsum(gaps + lengths, 1)
+        self.start = self.end - lengths
 
     def __getitem__(self, part: slice | int) -> tuple[object, ...]:
-        """The arguments of ``forward`` for a stretch of time, or of ``step`` for one segment."""
+        """The arguments of a call for a stretch of time, or of ``step`` for one segment."""
         inputs = {modality: values[:, part] for modality, values in self.inputs.items()}
         return inputs, self.present[:, part], self.start[:, part], self.end[:, part]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file, save_file
 
+from streammm.fusion.modality import PictureJudge
 from streammm.fusion.model import ZeroShotFusion
 from streammm.fusion.vocabulary import Vocabulary, build_vocabulary
 from streammm.types import MODALITIES
@@ -18,8 +20,16 @@ from tests.fusion.conftest import LABELS, PICTURE_CLASSES, SOUND_CLASSES, Stream
 NUM_LABELS = len(LABELS)
 
 
-def one_hot(classes: tuple[str, ...], name: str, value: float = 1.0) -> torch.Tensor:
-    return value * torch.eye(len(classes))[classes.index(name)]
+def one_hot(classes: tuple[str, ...], name: str, value: float = 1.0) -> npt.NDArray[np.float32]:
+    return value * np.eye(len(classes), dtype=np.float32)[classes.index(name)]
+
+
+def times(start_seconds: float, end_seconds: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    return np.array([start_seconds]), np.array([end_seconds])
+
+
+def close(found: npt.ArrayLike, expected: npt.ArrayLike, atol: float = 1e-6) -> None:
+    np.testing.assert_allclose(found, expected, atol=atol, rtol=0)
 
 
 def judge(
@@ -27,13 +37,12 @@ def judge(
 ) -> tuple[dict[str, float], dict[str, float], float]:
     """Scores by label, weights by modality and ``other`` of one segment of two seconds."""
     inputs = {
-        "audio": one_hot(SOUND_CLASSES, sound) if sound else torch.full((len(SOUND_CLASSES),), torch.nan),
-        "text": torch.from_numpy(embed([text])[0]),
-        "video": one_hot(PICTURE_CLASSES, picture) if picture else torch.full((len(PICTURE_CLASSES),), torch.nan),
+        "audio": one_hot(SOUND_CLASSES, sound) if sound else np.full(len(SOUND_CLASSES), np.nan, np.float32),
+        "text": embed([text])[0],
+        "video": one_hot(PICTURE_CLASSES, picture) if picture else np.full(len(PICTURE_CLASSES), np.nan, np.float32),
     }
-    present = torch.tensor([[bool(sound), bool(text), bool(picture)]])
-    times = (torch.tensor([0.0], dtype=torch.float64), torch.tensor([2.0], dtype=torch.float64))
-    fused, _ = fusion.step({m: v[None] for m, v in inputs.items()}, present, *times, fusion.init_state(1))
+    present = np.array([[bool(sound), bool(text), bool(picture)]])
+    fused, _ = fusion.step({m: v[None] for m, v in inputs.items()}, present, *times(0.0, 2.0), fusion.init_state(1))
     scores = dict(zip(fusion.labels, fused.scores[0].tolist(), strict=True))
     return scores, dict(zip(MODALITIES, fused.weights[0].tolist(), strict=True)), fused.other.item()
 
@@ -53,26 +62,40 @@ def test_steps_equal_any_split_and_the_whole(fusion: ZeroShotFusion, seed: int):
         steps.append(step)
     for name in ("scores", "other", "by_modality", "weights"):
         expected = getattr(whole, name)
-        torch.testing.assert_close(torch.cat([getattr(p, name) for p in parts], 1), expected, atol=1e-6, rtol=0)
-        torch.testing.assert_close(torch.stack([getattr(s, name) for s in steps], 1), expected, atol=1e-6, rtol=0)
+        close(np.concatenate([getattr(p, name) for p in parts], 1), expected)
+        close(np.stack([getattr(s, name) for s in steps], 1), expected)
+        assert expected.dtype == np.float32
     for name in last:
-        torch.testing.assert_close(state[name], last[name], atol=1e-6, rtol=0)
-        torch.testing.assert_close(stepped[name], last[name], atol=1e-6, rtol=0)
+        close(state[name], last[name])
+        close(stepped[name], last[name])
+        assert last[name].dtype == (np.float64 if name == "end_seconds" else np.float32)
+
+
+def test_a_source_gives_what_it_gives_alone(fusion: ZeroShotFusion):
+    stream = Stream(batch=3, length=12)
+    together, last = fusion(*stream[:])
+    for b in range(3):
+        inputs, *rest = stream[:]
+        alone, after = fusion({m: x[b : b + 1] for m, x in inputs.items()}, *(x[b : b + 1] for x in rest))
+        for name in ("scores", "other", "by_modality", "weights"):
+            close(getattr(together, name)[b], getattr(alone, name)[0])
+        for name in last:
+            close(last[name][b], after[name][0])
 
 
 def test_inactive_rows_keep_their_state(fusion: ZeroShotFusion):
     stream = Stream(batch=3, length=3)
     _, before = fusion(*stream[:2], None)
-    frozen = {name: value.clone() for name, value in before.items()}
-    active = torch.tensor([True, False, True])
+    frozen = {name: value.copy() for name, value in before.items()}
+    active = np.array([True, False, True])
     masked, after = fusion.step(*stream[2], before, active)
     full, moved = fusion.step(*stream[2], before)
     for name, value in after.items():
-        assert torch.equal(value[1], frozen[name][1])
-        assert torch.equal(value[active], moved[name][active])
-        assert torch.equal(before[name], frozen[name])
-    assert torch.equal(masked.scores[active], full.scores[active])
-    assert not torch.equal(moved["scores"][1], frozen["scores"][1])
+        assert np.array_equal(value[1], frozen[name][1])
+        assert np.array_equal(value[active], moved[name][active])
+        assert np.array_equal(before[name], frozen[name])
+    assert np.array_equal(masked.scores[active], full.scores[active])
+    assert not np.array_equal(moved["scores"][1], frozen["scores"][1])
 
 
 def test_state_survives_safetensors(fusion: ZeroShotFusion, tmp_path: Path):
@@ -82,7 +105,7 @@ def test_state_survives_safetensors(fusion: ZeroShotFusion, tmp_path: Path):
     loaded = load_file(tmp_path / "state.safetensors")
     expected, _ = fusion(*stream[3:], state)
     resumed, _ = fusion(*stream[3:], loaded)
-    assert torch.equal(resumed.scores, expected.scores)
+    assert np.array_equal(resumed.scores, expected.scores)
 
 
 @pytest.mark.parametrize("there", list(itertools.product([False, True], repeat=3)))
@@ -90,17 +113,17 @@ def test_any_subset_of_modalities_is_safe(fusion: ZeroShotFusion, there: tuple[b
     stream = Stream(batch=2, length=4)
     for m, modality in enumerate(MODALITIES):
         if there[m]:
-            stream.inputs[modality] = stream.inputs[modality].nan_to_num(0.1)
+            stream.inputs[modality] = np.nan_to_num(stream.inputs[modality], nan=0.1)
         else:
-            stream.inputs[modality].fill_(torch.nan)
-    stream.present = torch.tensor(there).expand(2, 4, 3)
+            stream.inputs[modality].fill(np.nan)
+    stream.present = np.broadcast_to(np.array(there), (2, 4, 3))
     fused, state = fusion(*stream[:], None)
-    assert all(torch.isfinite(t).all() for t in (fused.scores, fused.other, fused.by_modality, fused.weights))
-    assert all(torch.isfinite(t).all() for t in state.values())
-    torch.testing.assert_close(fused.weights.sum(-1), torch.full((2, 4), float(any(there))))
-    assert (fused.weights[..., ~torch.tensor(there)] == 0).all()
-    assert (fused.by_modality[:, :, ~torch.tensor(there)] == 0).all()
-    torch.testing.assert_close(fused.scores.sum(-1) + fused.other, torch.ones(2, 4))
+    assert all(np.isfinite(x).all() for x in (fused.scores, fused.other, fused.by_modality, fused.weights))
+    assert all(np.isfinite(x).all() for x in state.values())
+    close(fused.weights.sum(-1), np.full((2, 4), float(any(there))))
+    assert (fused.weights[..., ~np.array(there)] == 0).all()
+    assert (fused.by_modality[:, :, ~np.array(there)] == 0).all()
+    close(fused.scores.sum(-1) + fused.other, np.ones((2, 4)))
     if not any(there):
         assert (fused.scores == 0).all()
 
@@ -109,9 +132,30 @@ def test_missing_input_is_an_absent_modality(fusion: ZeroShotFusion):
     stream = Stream(batch=1, length=4)
     inputs, present, start, end = stream[:]
     without, _ = fusion({m: v for m, v in inputs.items() if m != "audio"}, present, start, end, None)
-    masked, _ = fusion(inputs, present & torch.tensor([False, True, True]), start, end, None)
-    assert torch.equal(without.scores, masked.scores)
-    assert torch.equal(without.weights, masked.weights)
+    masked, _ = fusion(inputs, present & np.array([False, True, True]), start, end, None)
+    assert np.array_equal(without.scores, masked.scores)
+    assert np.array_equal(without.weights, masked.weights)
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_is_worked_out_of_what_is_not_there(fusion: ZeroShotFusion):
+    stream = Stream(batch=3, length=12)
+    found, _ = fusion(*stream[:])
+    assert not found.by_modality[~stream.present].any()
+    stream.present[:] = False
+    found, state = fusion(*stream[:])
+    assert not found.weights.any()
+    assert (found.other == 1).all()
+    fusion(*stream[:], state)
+
+
+def test_of_equally_good_pictures_the_first_count(vocabulary: Vocabulary):
+    classes = np.zeros((4, 12), np.float32)
+    classes[0, [0, 3]], classes[1, :11], classes[2, 1:], classes[3, 2:] = 0.5, 0.1, 0.1, 0.1
+    one_a_row = replace(vocabulary, picture_cosines=np.eye(len(LABELS), 12, dtype=np.float32))
+    found = PictureJudge(one_a_row).similarity(classes)
+    shares = [[0.5, 0, 0, 0.5, 0, 0], [0.1] * 6, [0, *[0.1] * 5], [0, 0, *[0.1] * 4]]
+    close(found, shares)
 
 
 def test_each_modality_speaks_for_its_own_labels(fusion: ZeroShotFusion):
@@ -146,9 +190,8 @@ def test_nothing_seen_or_heard_decays_to_other(fusion: ZeroShotFusion):
     inputs = {"audio": one_hot(SOUND_CLASSES, "rain")[None], "video": one_hot(PICTURE_CLASSES, "car")[None]}
     others = []
     for t in range(8):
-        present = torch.tensor([[t < 2, False, t < 2]])
-        times = (torch.tensor([2.0 * t], dtype=torch.float64), torch.tensor([2.0 * t + 2], dtype=torch.float64))
-        fused, state = fusion.step(inputs, present, *times, state)
+        present = np.array([[t < 2, False, t < 2]])
+        fused, state = fusion.step(inputs, present, *times(2.0 * t, 2.0 * t + 2), state)
         others.append(fused.other.item())
     assert others[1] < 0.1
     assert others[2:] == sorted(others[2:])

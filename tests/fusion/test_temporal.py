@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
-import torch
 
 from streammm.fusion.temporal import ExponentialMemory, State
 
 NOTHING_KNOWN = 0.1
-DEVICE = torch.device("cpu")
 
 
 def run(
     memory: ExponentialMemory, segments: list[tuple[float, float, float, float]], state: State | None = None
 ) -> tuple[float, State]:
     """The score after segments (start, end, score, evidence) of one source and one label."""
-    state = memory.init_state(1, 1, DEVICE) if state is None else state
-    smoothed = torch.zeros(1, 1)
+    state = memory.init_state(1, 1) if state is None else state
+    smoothed = np.zeros((1, 1), np.float32)
     for start, end, score, evidence in segments:
-        times = (torch.tensor([start], dtype=torch.float64), torch.tensor([end], dtype=torch.float64))
-        smoothed, state = memory(torch.tensor([[score]]), torch.tensor([evidence]), *times, state)
+        given = np.array([[score]], np.float32), np.array([evidence], np.float32)
+        smoothed, state = memory(*given, np.array([start], np.float64), np.array([end], np.float64), state)
     return smoothed.item(), state
 
 

@@ -6,7 +6,6 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 
 from streammm.errors import ConfigError
 from streammm.fusion.model import ZeroShotFusion
@@ -51,12 +50,11 @@ def judged(labels: object, *, distractors: tuple[str, ...] = (), **scores: dict[
     )
     fusion = ZeroShotFusion(vocabulary, smoothing_seconds=0.0)
     inputs = {
-        m: torch.tensor([[[scores.get(k, {}).get(c, 0.0) for c in known[k]]]])
+        m: np.array([[[scores.get(k, {}).get(c, 0.0) for c in known[k]]]], np.float32)
         for m, k in (("audio", "sound"), ("video", "picture"))
     }
-    present = torch.tensor([[["sound" in scores, False, "picture" in scores]]])
-    times = torch.tensor([[0.0]]).double(), torch.tensor([[2.0]]).double()
-    fused, _ = fusion(inputs, present, *times)
+    present = np.array([[["sound" in scores, False, "picture" in scores]]])
+    fused, _ = fusion(inputs, present, np.array([[0.0]]), np.array([[2.0]]))
     assert fused.by_modality.shape[-1] == len(vocabulary.labels)
     return dict(zip(vocabulary.labels, fused.scores[0, 0].tolist(), strict=True)) | {"other": float(fused.other[0, 0])}
 
@@ -131,9 +129,8 @@ def test_without_an_encoder_its_modality_judges_nothing():
     assert vocabulary.picture_cosines.shape == (2, 0)
     assert vocabulary.reliability[2].tolist() == [0, 0]
     fusion = ZeroShotFusion(vocabulary)
-    times = (torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64))
-    inputs = {"audio": torch.ones(1, 1, 1), "video": torch.zeros(1, 1, 0)}
-    fused, _ = fusion(inputs, torch.tensor([[[True, False, True]]]), *times)
+    inputs = {"audio": np.ones((1, 1, 1), np.float32), "video": np.zeros((1, 1, 0), np.float32)}
+    fused, _ = fusion(inputs, np.array([[[True, False, True]]]), np.zeros((1, 1)), np.ones((1, 1)))
     assert fused.scores[0, 0, 0] > 0.85
     assert fused.by_modality[0, 0, 2].sum() == 0
 
@@ -172,11 +169,10 @@ def meaning() -> tuple[Vocabulary, tuple[str, ...]]:
 def best(vocabulary: Vocabulary, *, picture: dict[str, float] | None = None, sound: dict[str, float] | None = None):
     """Label with the highest score, and the scores."""
     fusion = ZeroShotFusion(vocabulary)
-    video = torch.tensor([[[(picture or {}).get(lemma, 0.0) for lemma in LEMMAS]]])
-    audio = torch.tensor([[[(sound or {}).get(name, 0.01) for name in SOUNDS]]])
-    present = torch.tensor([[[sound is not None, False, picture is not None]]])
-    times = (torch.zeros(1, 1, dtype=torch.float64), torch.full((1, 1), 2.0, dtype=torch.float64))
-    fused, _ = fusion({"audio": audio, "video": video}, present, *times)
+    video = np.array([[[(picture or {}).get(lemma, 0.0) for lemma in LEMMAS]]], np.float32)
+    audio = np.array([[[(sound or {}).get(name, 0.01) for name in SOUNDS]]], np.float32)
+    present = np.array([[[sound is not None, False, picture is not None]]])
+    fused, _ = fusion({"audio": audio, "video": video}, present, np.zeros((1, 1)), np.full((1, 1), 2.0))
     scores = dict(zip(vocabulary.labels, fused.scores[0, 0].tolist(), strict=True))
     scores["other"] = fused.other.item()
     return max(scores, key=scores.__getitem__), scores

@@ -2,10 +2,11 @@
 
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
-from streammm.media.sound import SoundTrack
+from streammm.media.sound import Downmix, SoundTrack
 
 SECOND = 16_000
 
@@ -74,3 +75,15 @@ def test_what_was_forgotten_takes_no_room() -> None:
         track.forget(Fraction(second))
     assert len(track._pieces) <= 2
     assert read(track, 97, 98)[1] == 0.0
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
+@pytest.mark.parametrize("sample_format", ["fltp", "s16p"])
+def test_one_channel_is_made_as_libswresample_makes_it(layout: str, sample_format: str) -> None:
+    num_channels = av.AudioLayout(layout).nb_channels
+    sound = np.random.default_rng(0).uniform(-1, 1, (num_channels, 1024))
+    samples = sound.astype(np.float32) if sample_format == "fltp" else (sound * 32767).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout=layout)
+    frame.sample_rate = 48_000
+    (expected,) = av.AudioResampler("fltp", "mono", 48_000).resample(frame)
+    np.testing.assert_array_equal(Downmix()(frame), expected.to_ndarray()[0])

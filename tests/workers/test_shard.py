@@ -31,9 +31,11 @@ class SlowDecoder:
     waiting = 0
     most_waiting = 0
     lock = threading.Lock()
+    made: list[SlowDecoder] = []
 
     def __init__(self) -> None:
         self.next_segment: dict[str, int] = {}
+        self.made.append(self)
 
     def open(self, ticket: str, source: str, first_segment: int) -> None:
         self.next_segment[ticket] = first_segment
@@ -103,6 +105,7 @@ def conduct(config: Config, num_sources: int) -> Rows:
     """A run of one shard of two cores, which begins with two decode workers."""
     rows = Rows()
     SlowDecoder.most_waiting = 0
+    SlowDecoder.made.clear()
 
     async def main() -> None:
         journal = DirectHandle(Journal())
@@ -143,3 +146,10 @@ def test_what_is_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         "batch_segments": 5,
     }
     assert SlowDecoder.most_waiting == 2
+
+
+def test_every_source_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its last rows are committed while its worker is at another source: else processes would pile up."""
+    monkeypatch.setattr(sizes, "_BUSY_CORES", 0.0)
+    conduct(load(settings=["engine.decoders=2"], labels="music"), 60)
+    assert [decoder.next_segment for decoder in SlowDecoder.made] == [{}, {}]

@@ -55,6 +55,7 @@ class DecodeWorker:
     def __init__(self, options: DecodeOptions) -> None:
         self._options = options
         self._pool = ProcessPool(options.limits)
+        self._pool.prepare()
         self._open: dict[str, IsolatedReader | LiveReader] = {}
         self._cpu_seconds_told = 0.0
 

@@ -135,6 +135,7 @@ class Reading:
         self._on_chunk = on_chunk
         self._pictures = pictures
         self.is_draining = False
+        self.is_closing = False
 
     async def pull(self, decoders: Decoders, batchers: Mapping[Modality, Batcher]) -> None:
         """Reads to the end of the source, or until it is told to drain; the queue says how it went."""
@@ -170,6 +171,7 @@ class Reading:
         except Exception as error:  # noqa: BLE001 - handed to the reader of the queue, who raises it
             await self.queue.put(error)
         finally:
+            self.is_closing = True
             with suppress(WorkerDiedError):
                 await worker.call("close", self._ticket)
             await decoders.let_go(worker, self.name)

@@ -138,10 +138,11 @@ class Shard:
         finally:
             self._readings.discard(reading)
             self._pictures.forget(name)
-            self._num_files -= is_file(source)
-            puller.cancel()
+            if not reading.is_closing:  # the call that closes it, which waits for its turn, would be dropped
+                puller.cancel()
             with suppress(asyncio.CancelledError):
                 await puller
+            self._num_files -= is_file(source)
 
     async def drain(self) -> None:
         """Lets every source come to a stop: what is decoded is still committed, nothing new is begun."""
