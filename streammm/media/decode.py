@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import av
 import av.error
 from av.container import InputContainer
 
 from streammm.errors import SourceError
-from streammm.media import adaptive
 from streammm.media.clock import Clock, FrameTimes
 from streammm.media.convert import PictureConverter
 from streammm.media.cutting import Shots
-from streammm.media.lookahead import LookAhead
-from streammm.media.options import DecodeOptions, Mode
+from streammm.media.options import DecodeOptions
 from streammm.media.segmenter import Segmenter
+from streammm.media.selection import Selection, Skip, Step
 from streammm.media.shots import ShotDetector
 from streammm.media.sound import Downmix
 from streammm.media.sound_decoder import SoundDecoder
@@ -29,14 +28,6 @@ from streammm.types import Cue, Modality, Segment
 
 _LAST_CUE_SECONDS = 48 * 3600
 """A caption file of a few bytes may name any time, and with captions alone each window up to it is a row."""
-
-Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
-
-SKIPPED: dict[Mode, Skip] = {"exact": "DEFAULT", "adaptive": "DEFAULT", "fast": "NONREF", "keyframes": "NONKEY"}
-"""What FFmpeg's decoders leave out in each mode."""
-
-_LEAVES_OUT = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
-"""Decoders that leave out a picture no other refers to, when asked from one packet to the next, and nothing else."""
 
 
 class MediaDecoder:
@@ -76,8 +67,7 @@ class MediaDecoder:
         self._make_clock(container, now)
         self._downmix = Downmix()
         self.sound = SoundDecoder(self.audio) if self.audio is not None else None
-        self._look_ahead: LookAhead | None = None
-        self._stretches: adaptive.Stretches | None = None
+        self._selection: Selection | None = None
         self._is_emptied = False
         self._leaves_pictures_out = False
         self._video_end = Fraction(0)
@@ -94,20 +84,15 @@ class MediaDecoder:
             self._video_end = max(self._video_end, end)
         if packet.stream is self.text:
             self._decode_text(packet)
-        elif packet.stream is not self.video:
-            yield from self._decode(packet)
-        elif self._stretches is None:
-            yield from self._decode_video(packet)
-        elif packet.size == 0:
-            yield from self._decode_stretches(self._stretches.flush())
-            yield from self._decode_video(packet)
+        elif packet.stream is self.video and self._selection is not None:
+            yield from self._decode_selected(self._selection.push(packet))
         else:
-            yield from self._decode_stretches(self._stretches.push(packet))
+            yield from self._decode(packet)
 
     def flush(self) -> Iterator[Segment]:
         """Nothing follows: gives the segments that are left."""
-        if self._stretches is not None:  # a connection that is lost ends without an empty packet
-            yield from self._decode_stretches(self._stretches.flush())
+        if self._selection is not None:
+            yield from self._decode_selected(self._selection.flush())
         if self._leaves_pictures_out:
             self.segmenter.pictures.hold_until(self._video_end)
         yield from self.segmenter.flush()
@@ -203,68 +188,45 @@ class MediaDecoder:
         assert self.video is not None
         set_up_video(self.video, options.threads, options.max_pixels)
         self.times = FrameTimes(self.clock, self.video, use_dts=container.format.name == "avi")
-        if self._shots is not None or self.times.use_dts:
-            return  # every picture counts, or is needed to know the others' times
-        self.skip(SKIPPED[options.mode])
-        is_whole = options.mode in ("exact", "adaptive")
-        self._leaves_pictures_out = not is_whole
-        context = self.video.codec_context
-        if options.mode == "adaptive" and context.name in adaptive.CODECS:
-            seconds = adaptive.LIVE_SECONDS if self._is_live else adaptive.FILE_SECONDS
-            look = adaptive.KeyPictures(context, options.max_pixels)
-            self._stretches = adaptive.Stretches(look, options.max_difference, seconds)
-        if is_whole and not self._is_live and context.name in _LEAVES_OUT:
-            scale = (self.video.time_base or 0) * options.windows.frames_per_second
-            rate = options.windows.frames_per_second
+        scale = (self.video.time_base or 0) * options.windows.frames_per_second
+        rate = options.windows.frames_per_second
 
-            def is_sampled(pts: int, next_pts: int) -> bool:
-                shift = (self.clock.origin or 0) * rate + Fraction(1, 2)
-                return _ceil(next_pts * scale - shift) > _ceil(pts * scale - shift)
+        def is_sampled(pts: int, next_pts: int) -> bool:
+            shift = (self.clock.origin or 0) * rate + Fraction(1, 2)
+            return _ceil(next_pts * scale - shift) > _ceil(pts * scale - shift)
 
-            self._look_ahead = LookAhead(is_sampled)
+        self._selection = Selection(
+            self.video.codec_context,
+            options,
+            is_sampled,
+            is_live=self._is_live,
+            is_whole=self._shots is not None or self.times.use_dts,  # which need others to know a picture's time
+        )
+        self.skip(self._selection.skips)
+        self._leaves_pictures_out = self._selection.skips != "DEFAULT"
 
     # --- decoding
 
-    def _decode_stretches(self, stretches: Iterable[adaptive.Stretch]) -> Iterator[Segment]:
-        for stretch in stretches:
-            if stretch.is_calm:
+    def _decode_selected(self, steps: Iterable[Step]) -> Iterator[Segment]:
+        for step in steps:
+            if step.skip is not None:
+                self.skip(step.skip)
+            if step.packet is not None:
+                yield from self._decode(step.packet)
+            elif not self._is_emptied:
                 yield from self._empty()
-                yield from self._decode(stretch.packets[0])
-                yield from self._empty()
-                ends = (self._ends(packet) for packet in stretch.packets)
-                self.segmenter.pictures.hold_until(max(end for end in ends if end is not None))
-            else:
-                for packet in stretch.packets:
-                    yield from self._decode_video(packet)
+            if ends := [end for end in map(self._ends, step.stands_for) if end is not None]:
+                self.segmenter.pictures.hold_until(max(ends))
 
     def _empty(self) -> Iterator[Segment]:
-        """Takes all pictures out of the video decoder, which begins anew with the next packet, a key picture."""
         assert self.video is not None
-        if self._look_ahead is not None:
-            yield from self._decode_needed(self._look_ahead.flush())
-            self.skip("DEFAULT")
-        if not self._is_emptied:
-            frames: list[av.VideoFrame] = []
-            with suppress(av.error.FFmpegError, ValueError):
-                frames = self.video.codec_context.decode(None)
-            self.video.codec_context.flush_buffers()
-            self._is_emptied = True
-            for frame in frames:
-                yield from self._push_picture(frame)
-
-    def _decode_video(self, packet: av.Packet[Any]) -> Iterator[Segment]:
-        if self._look_ahead is None:
-            yield from self._decode(packet)
-        elif packet.size == 0:
-            yield from self._decode_needed(self._look_ahead.flush())
-            yield from self._decode(packet)
-        else:
-            yield from self._decode_needed(self._look_ahead.push(packet))
-
-    def _decode_needed(self, packets: Iterable[tuple[av.Packet[Any], bool]]) -> Iterator[Segment]:
-        for packet, is_needed in packets:
-            self.skip("DEFAULT" if is_needed else "NONREF")
-            yield from self._decode(packet)
+        frames: list[av.VideoFrame] = []
+        with suppress(av.error.FFmpegError, ValueError):
+            frames = self.video.codec_context.decode(None)
+        self.video.codec_context.flush_buffers()
+        self._is_emptied = True
+        for frame in frames:
+            yield from self._push_picture(frame)
 
     def _decode(self, packet: av.Packet[Any]) -> Iterator[Segment]:
         modality: Modality = "video" if packet.stream is self.video else "audio"
