@@ -69,6 +69,7 @@ def decode_options(config: Config) -> DecodeOptions:
         max_shot_seconds=seconds(segment.max_shot_seconds) if segment.by == "shots" else None,
         speech=SpeechWindow(seconds(config.speech.before_seconds)) if config.speech.recogniser else None,
         mode=config.decode.mode,
+        max_difference=config.decode.max_difference,
         hardware=config.decode.hardware,
         shorter_side=picture.shorter_side,
         crop=picture.crop,
@@ -378,6 +379,8 @@ def identity(config: Config) -> dict[str, Any]:
     for section, values in sections.items():
         found |= {f"{section}.{key}": value for key, value in values.items() if key not in _OF_NO_ROW}
     found |= {f"decode.{key}": getattr(config.decode, key) for key in ("mode", "threads")}
+    if config.decode.mode == "adaptive":
+        found["decode.max_difference"] = config.decode.max_difference
     found["runtime.precision"] = config.runtime.precision
     for modality in MODALITIES:
         if modality in used:
@@ -406,6 +409,8 @@ def model_name(config: Config) -> str:
         matters["distractors"] = list(config.distractors)
     matters["precision"] = config.runtime.precision
     matters["mode"] = config.decode.mode
+    if config.decode.mode == "adaptive":
+        matters["max_difference"] = config.decode.max_difference
     if config.model is not None:
         matters["model"] = model_digest(config)
     own = {m: weights_of(config, m) for m in used_modalities(config) if not _is_built_in(config, m)}
