@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=["cold", "warm", "faults"], default=["cold", "warm", "faults"])
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the clips that are copied")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--precision", default="fp32", help="of the nets of all")
     parser.add_argument("--quick", action="store_true", help="one repeat, few and short copies")
     parser.add_argument("--environments", type=Path, default=environments.FOLDER, help="folder of environments.py")
     parser.add_argument("--json", type=Path)

@@ -60,9 +60,11 @@ def _mark(name: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("peers", nargs="*", choices=[*names(), []], metavar="PEER", help=f"default: {names()}")
+    parser.add_argument("peers", nargs="*", metavar="PEER", help=f"default: {' '.join(names())}")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.peers) - set(names())):
+        parser.error(f"{unknown[0]} has no environment of its own: those that have are {', '.join(names())}")
     for name in arguments.peers or names():
         make(name, arguments.folder)
         print(f"{name}: {python(name, arguments.folder)}")

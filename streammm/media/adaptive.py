@@ -101,7 +101,7 @@ class Stretches:
         self._held, self._held_bytes, self._next = [packet], packet.size, None
 
     def _is_full(self, packet: Packet) -> bool:
-        seconds = (packet.pts - self._held[0].pts) * packet.time_base
+        seconds = (_pts(packet) - _pts(self._held[0])) * packet.time_base
         return len(self._held) >= _MAX_PACKETS or self._held_bytes > _MAX_BYTES or seconds > self._max_seconds
 
     def _given_up(self, *packets: Packet) -> Iterator[Stretch]:
@@ -117,7 +117,7 @@ class Stretches:
         is_calm = (
             len(packets) > 1
             and not any(packet.is_corrupt for packet in (*packets, after))
-            and all(packet.pts < after.pts for packet in packets)
+            and all(_pts(packet) < _pts(after) for packet in packets)
             and is_even(packets)
             and is_alike(self._thumbnail(packets[0]), self._thumbnail(after), self._max_difference)
         )
@@ -130,8 +130,14 @@ class Stretches:
         return self._seen[1]
 
 
+def _pts(packet: Packet) -> int:
+    """Of a packet that is held, which has one."""
+    assert packet.pts is not None
+    return packet.pts
+
+
 def _follows(packet: Packet, key: Packet) -> bool:
-    return packet.pts is not None and packet.pts > key.pts
+    return packet.pts is not None and packet.pts > _pts(key)
 
 
 def is_even(packets: list[Packet]) -> bool:
@@ -143,10 +149,10 @@ def is_even(packets: list[Packet]) -> bool:
     after = [packet.size for packet in packets[1:]]
     if max(after, default=0) > max(_LEAST_SHARE * packets[0].size, _LEAST_RATIO * statistics.median(after)):
         return False
-    begin = packets[0].pts
+    begin = _pts(packets[0])
     sizes: Counter[int] = Counter()
     for packet in packets[1:]:
-        sizes[int((packet.pts - begin) * packet.time_base / _BIN_SECONDS)] += packet.size
+        sizes[int((_pts(packet) - begin) * packet.time_base / _BIN_SECONDS)] += packet.size
     between = [sizes[n] for n in range(1, max(sizes, default=0))]
     return not between or max(between) <= _MOST_SWELLING * statistics.median(between)
 
@@ -168,7 +174,7 @@ class KeyPictures:
     """
 
     def __init__(self, context: av.VideoCodecContext, max_pixels: int) -> None:
-        self._context = av.VideoCodecContext.create(context.codec.name, "r")
+        self._context: Any = av.CodecContext.create(context.codec.name, "r")
         if context.extradata:
             self._context.extradata = context.extradata
         self._context.options = {"max_pixels": str(max_pixels), "skip_loop_filter": "all"}
