@@ -16,6 +16,7 @@ from streammm.media.clock import Clock, FrameTimes
 from streammm.media.convert import PictureConverter
 from streammm.media.cutting import Shots
 from streammm.media.options import DecodeOptions
+from streammm.media.pictures import instants_before
 from streammm.media.segmenter import Segmenter
 from streammm.media.selection import Selection, Skip, Step
 from streammm.media.shots import ShotDetector
@@ -188,12 +189,15 @@ class MediaDecoder:
         assert self.video is not None
         set_up_video(self.video, options.threads, options.max_pixels)
         self.times = FrameTimes(self.clock, self.video, use_dts=container.format.name == "avi")
-        scale = (self.video.time_base or 0) * options.windows.frames_per_second
-        rate = options.windows.frames_per_second
+        time_base = self.video.time_base or Fraction(0)
+        count: Callable[[int], int] | None = None
 
         def is_sampled(pts: int, next_pts: int) -> bool:
-            shift = (self.clock.origin or 0) * rate + Fraction(1, 2)
-            return _ceil(next_pts * scale - shift) > _ceil(pts * scale - shift)
+            nonlocal count
+            if count is None:
+                origin = self.clock.origin or Fraction(0)
+                count = instants_before(time_base, options.windows.frames_per_second, origin)
+            return count(next_pts) > count(pts)
 
         self._selection = Selection(
             self.video.codec_context,
@@ -286,7 +290,3 @@ class MediaDecoder:
             self.count(error)
             return ()
         return self.segmenter.push_sound(start, samples, frame.sample_rate)
-
-
-def _ceil(value: Fraction) -> int:
-    return -(-value.numerator // value.denominator)
