@@ -67,6 +67,19 @@ def measure(command: Sequence[str], server: psutil.Process | None = None) -> Cos
     return Cost(time.perf_counter() - started, by_role, peak)
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """What a process that still runs has used, with all that it started."""
+    total = 0.0
+    for each in _tree(process):
+        try:
+            times = each.cpu_times()
+        except psutil.Error:
+            continue
+        ended = times.children_user + times.children_system if each is process else 0.0
+        total += times.user + times.system + ended
+    return total
+
+
 def _seen(root: psutil.Process | None) -> Iterator[tuple[psutil.Process, tuple[int, float], float]]:
     """The processes of a tree that are there, each with what tells it from others, and its CPU seconds so far."""
     for each in _tree(root) if root is not None else ():
