@@ -108,11 +108,16 @@ def print_goals(bench: Bench, sizes: Iterable[str]) -> None:
     for size in sizes:
         if f"{size}/{ours}/speed" in figures:
             other, our = best(size, "speed", max), figures[f"{size}/{ours}/speed"]
-            print(f"{size}, warm: {our.median / other.median:.2f} times as fast as {other.name} (wanted: 3)")
+            print(f"{size}, warm: {our.median / other.median:.2f} times as fast as {_peer(other)} (wanted: 3)")
     if f"cold/{ours}/first row" not in figures:
         return
     other, our = best("cold", "first row", min), figures[f"cold/{ours}/first row"]
-    print(f"first row, cold: {other.median / our.median:.2f} times as soon as {other.name} (wanted: 10)")
+    print(f"first row, cold: {other.median / our.median:.2f} times as soon as {_peer(other)} (wanted: 10)")
+
+
+def _peer(figure: Figure) -> str:
+    """Whose figure it is."""
+    return figure.name.split("/")[1]
 
 
 def ratio(these: Sequence[float], those: Sequence[float]) -> float:
