@@ -249,8 +249,8 @@ def say(way: str, found: Followed) -> None:
     late = "keeps up" if found.keeps_up else "TOO SLOW"
     print(
         f"{way:16}{found.num_streams:5} streams  {found.share_of_rows:6.1%} of rows, late {found.p50:.2f} s "
-        f"(95 %: {found.p95:.2f} s), {found.growth:+.2f} s by the end, {found.cpu:.2f} cores and {found.server_cpu:.2f} of the "
-        f"server, {found.memory_mib:.0f} MiB  {late}",
+        f"(95 %: {found.p95:.2f} s), {found.growth:+.2f} s by the end, {found.cpu:.2f} cores and {found.server_cpu:.2f} "
+        f"of the server, {found.memory_mib:.0f} MiB  {late}",
         file=sys.stderr,
         flush=True,
     )
