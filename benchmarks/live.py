@@ -248,9 +248,9 @@ def say(way: str, found: Followed) -> None:
     """Prints what was found, as it is found."""
     late = "keeps up" if found.keeps_up else "TOO SLOW"
     print(
-        f"{way:16}{found.num_streams:5} streams  {found.share_of_rows:6.1%} of rows, late {found.p50:.2f} s "
-        f"(95 %: {found.p95:.2f} s), {found.growth:+.2f} s by the end, {found.cpu:.2f} cores and {found.server_cpu:.2f} "
-        f"of the server, {found.memory_mib:.0f} MiB  {late}",
+        f"{way:16}{found.num_streams:5} streams  {found.share_of_rows:6.1%} of rows, {found.p50:.2f} s "
+        f"late (95 %: {found.p95:.2f} s), {found.growth:+.2f} s at the end, {found.cpu:.2f} cores, "
+        f"{found.server_cpu:.2f} of the server, {found.memory_mib:.0f} MiB  {late}",
         file=sys.stderr,
         flush=True,
     )
