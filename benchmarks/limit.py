@@ -50,10 +50,10 @@ GOAL = {"360p": 1.10, "1080p": 1.05}
 
 def nets() -> tuple[Any, Any]:
     """The bare nets of the picture and the sound encoder, on the runtime that is fastest here."""
-    from streammm.build import make_encoder
+    from streammm.build import make_encoder, with_precision
     from streammm.config import load
 
-    config = load(labels=LABELS)
+    config = with_precision(load(labels=LABELS))
     look, listen = make_encoder(config, "video"), make_encoder(config, "audio")
     look.setup()
     listen.setup()
@@ -119,9 +119,8 @@ def in_processes(paths: list[str], seconds: float, leaves_out: bool) -> None:
 
 def stages(path: Path) -> dict[str, float]:
     """CPU milliseconds a media second of every stage, one after another in one thread."""
-    from streammm.build import make_classifier, make_encoder, make_vocabulary
+    from streammm.build import make_classifier, make_encoder, make_vocabulary, with_precision
     from streammm.config import load
-    from streammm.encoders.logmel import LogMel  # noqa: F401 - what the sound encoder's front end is
     from streammm.media import wire
     from streammm.media.convert import PictureConverter
     from streammm.media.options import DecodeOptions
@@ -149,7 +148,7 @@ def stages(path: Path) -> dict[str, float]:
             for frame in timed("decode pictures", packet.decode):
                 if frame.pts in needed:
                     timed("scale pictures", convert, frame)
-    config = load(labels=LABELS)
+    config = with_precision(load(labels=LABELS))
     look, listen, read = (make_encoder(config, m) for m in ("video", "audio", "text"))
     for encoder in (look, listen, read):
         encoder.setup()

@@ -44,7 +44,7 @@ def main() -> None:
     window = SpeechWindow(Fraction(str(arguments.before)))
     print(f"{'recogniser':<16} {'cut':>6} {'word errors':>12} {'CPU ms per audio s':>19}")
     for name in arguments.recogniser or ["pocketsphinx", "whisper:tiny.en"]:
-        recogniser = make_recogniser(name, language="en", device="cpu", precision="auto", threads=1)
+        recogniser = make_recogniser(name, language="en", device="cpu", threads=1)
         recogniser.setup()
         recogniser.recognise(np.zeros(16_000, np.float32))  # loads what is loaded at the first call
         for length in ("whole", *arguments.lengths.split(",")):

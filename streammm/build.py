@@ -69,6 +69,7 @@ def decode_options(config: Config) -> DecodeOptions:
         max_shot_seconds=seconds(segment.max_shot_seconds) if segment.by == "shots" else None,
         speech=SpeechWindow(seconds(config.speech.before_seconds)) if config.speech.recogniser else None,
         mode=config.decode.mode,
+        max_difference=config.decode.max_difference,
         hardware=config.decode.hardware,
         shorter_side=picture.shorter_side,
         crop=picture.crop,
@@ -89,6 +90,28 @@ def listing_options(config: Config) -> ListingOptions:
         config.sources.deduplicate,
         config.network.read_seconds or READ_SECONDS,
     )
+
+
+def with_precision(config: Config, earlier: str | None = None, *, is_here: bool = True) -> Config:
+    """The same with ``runtime.precision`` decided, once for all who work on a run.
+
+    Args:
+        earlier: what a run that is to go on was made in.
+        is_here: False where other machines do the work: they may differ, and all of them can do fp32.
+    """
+    runtime = config.runtime
+    if runtime.precision != "auto":
+        return config
+    precision = earlier or "fp32"
+    if earlier is None and is_here:
+        from streammm.encoders.trial import Place, precision_for
+
+        looked_at: dict[Modality, str] = {
+            m: getattr(config.encoders, m) for m in used_modalities(config) if m != "text"
+        }
+        backend = "torch" if runtime.torch_compile else runtime.backend
+        precision = precision_for(looked_at, Place(backend, runtime.device, runtime.threads))
+    return config.model_copy(update={"runtime": runtime.model_copy(update={"precision": precision})})
 
 
 def make_encoder(config: Config, modality: Modality) -> Encoder:
@@ -145,6 +168,8 @@ def _found(config: Config, modality: Modality) -> Encoder:
     from streammm.encoders import find
 
     settings = config.runtime.model_dump()
+    if modality == "text":
+        settings["precision"] = "fp32"  # labels are to mean the same on every machine, and there is little to read
     try:
         return find(getattr(config.encoders, modality), modality, runtime=settings.pop("backend"), **settings)
     except ConfigError as error:
@@ -162,7 +187,6 @@ def _listening(config: Config, encoder: Any) -> Encoder:
         str(config.speech.recogniser),
         language=config.speech.language,
         device=Placement(runtime.backend, runtime.device).resolved().device,
-        precision=runtime.precision,
         threads=runtime.threads,
     )
     return ListeningReader(encoder, recogniser)
@@ -355,6 +379,8 @@ def identity(config: Config) -> dict[str, Any]:
     for section, values in sections.items():
         found |= {f"{section}.{key}": value for key, value in values.items() if key not in _OF_NO_ROW}
     found |= {f"decode.{key}": getattr(config.decode, key) for key in ("mode", "threads")}
+    if config.decode.mode == "adaptive":
+        found["decode.max_difference"] = config.decode.max_difference
     found["runtime.precision"] = config.runtime.precision
     for modality in MODALITIES:
         if modality in used:
@@ -383,6 +409,8 @@ def model_name(config: Config) -> str:
         matters["distractors"] = list(config.distractors)
     matters["precision"] = config.runtime.precision
     matters["mode"] = config.decode.mode
+    if config.decode.mode == "adaptive":
+        matters["max_difference"] = config.decode.max_difference
     if config.model is not None:
         matters["model"] = model_digest(config)
     own = {m: weights_of(config, m) for m in used_modalities(config) if not _is_built_in(config, m)}

@@ -230,10 +230,10 @@ def _run(
     fresh: bool = False,
     retry_quarantined: bool = False,
 ) -> None:
-    from streammm.build import listing_options
+    from streammm.build import listing_options, with_precision
     from streammm.media.listing import list_sources
     from streammm.retention import Retention
-    from streammm.run_directory import RunDirectory, earlier
+    from streammm.run_directory import RunDirectory, earlier, precision_of
     from streammm.sinks.console import ConsoleReport
     from streammm.sinks.files import Files, Lines
     from streammm.sinks.open import open_outlets, with_sinks
@@ -273,6 +273,9 @@ def _run(
     if not first and not may_be_empty:
         raise ConfigError(f"no media files in {', '.join(sources)}")
     listed: Iterator[Any] = chain(first, names)
+    config = with_precision(
+        config, precision_of(place) if is_directory and not fresh else None, is_here=ray in (None, "local")
+    )
     with ExitStack() as stack:
         where = ""
         directory = None

@@ -56,7 +56,7 @@ def calibrate(
     ] = None,
 ) -> None:
     """Find a threshold for each label from footage that nobody labelled."""
-    from streammm.build import label_thresholds, read_vocabulary, reads_labels
+    from streammm.build import label_thresholds, read_vocabulary, reads_labels, with_precision
     from streammm.training.background import evened_out, scores_of, thresholds
 
     config = load(config_file, settings or (), labels=labels)
@@ -64,6 +64,7 @@ def calibrate(
         raise ConfigError("labels: there must be some; those of a trained model have thresholds already")
     if out.suffix not in LABELS_FILE_SUFFIXES:
         raise ConfigError(f"--out must end with one of {', '.join(LABELS_FILE_SUFFIXES)}, got {out}")
+    config = with_precision(config, is_here=ray in (None, "local"))
     features = _features(sources, config, ray)
     vocabulary = read_vocabulary(config)
     assert vocabulary is not None

@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from streammm.cli_options import OK, SOME_FAILED, ConfigFile, Settings, Sources
-from streammm.config import explained, load
-from streammm.errors import SourceError
+from streammm.config import Config, explained, load
+from streammm.errors import ConfigError, SourceError
 
 _out = Console()
 _err = Console(stderr=True)
+
+_BENCH_SEGMENTS = 16
 
 
 def schema(
@@ -150,8 +152,22 @@ def models(
     family: Annotated[
         str | None, typer.Argument(metavar="[FAMILY]", help="List the models of torchvision, timm or torchaudio.")
     ] = None,
+    bench: Annotated[
+        bool, typer.Option("--bench", help="Measure every runtime and precision here, and say which one auto takes.")
+    ] = False,
+    media: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --bench: encode this. Default: what is made up for it.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --bench: a line of JSON for each.")] = False,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
 ) -> None:
     """List the encoders and recognisers: what each works on, its size, its licence and whether it is installed."""
+    if bench:
+        _bench(load(config_file, settings or ()), media, as_json)
+        return
+    if media is not None or as_json or config_file is not None or settings:
+        raise ConfigError("--media, --json, --config and --set are for --bench")
     from streammm.encoders.families import FAMILIES, catalogue
     from streammm.encoders.weights import MODELS
     from streammm.speech.weights import SPEECH_MODELS
@@ -177,6 +193,38 @@ def models(
         _out.print(Text(f"  {one.example}{more}"), soft_wrap=True)
         _out.print(Text(f"  weights: {one.weights}.", style="dim"), soft_wrap=True)
     _out.print(Text.assemble(("package.module:Class", "bold"), "  any, an encoder of yours"), soft_wrap=True)
+
+
+def _bench(config: Config, media: Path | None, as_json: bool) -> None:
+    """Measures the encoders of the configuration; text only where there is some, unless labels are looked up."""
+    from dataclasses import asdict
+
+    from streammm.bench_table import render
+    from streammm.build import decode_options, loaded_encoders
+    from streammm.encoders.base import present
+    from streammm.encoders.bench import bench
+    from streammm.encoders.check_input import check_segments
+    from streammm.encoders.trial import Place
+    from streammm.media.read import read_first
+
+    segments = {m: check_segments(m, _BENCH_SEGMENTS) for m in loaded_encoders(config)}
+    if media is not None:
+        read = read_first(str(media), decode_options(config), _BENCH_SEGMENTS)
+        found = {m: [segment for segment in read if present([segment], m)[0]] for m in segments}
+        segments = {m: some for m, some in found.items() if some}
+    if not segments:
+        raise ConfigError(f"{media} has nothing that the encoders can look at, listen to or read")
+    runtime = config.runtime
+    place = Place("torch" if runtime.torch_compile else runtime.backend, runtime.device, runtime.threads)
+    with _err.status("") as shown:
+        ways = list(bench({m: getattr(config.encoders, m) for m in segments}, place, segments, tell=shown.update))
+    if as_json:
+        for way in ways:
+            typer.echo(json.dumps(asdict(way)))
+        return
+    _out.print(render(ways), highlight=False)
+    what = "segments that are made up for it" if media is None else f"the first segments of {media}"
+    _out.print(f"\non {what}; agreement is with torch in fp32", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_config(

@@ -64,11 +64,18 @@ def train(
     ray: Ray = None,
 ) -> None:
     """Train a model on your own labels; features are extracted once and kept."""
-    from streammm.build import start_vocabulary, training_inputs, tuned_encoders, used_modalities, weights_of
+    from streammm.build import (
+        start_vocabulary,
+        training_inputs,
+        tuned_encoders,
+        used_modalities,
+        weights_of,
+        with_precision,
+    )
     from streammm.training.annotations import read_annotations
     from streammm.training.train import train_model
 
-    config = load(config_file, settings or (), labels=words)
+    config = with_precision(load(config_file, settings or (), labels=words), is_here=ray in (None, "local"))
     annotations = read_annotations(labels, media or _folder_of(labels), layers=columns or ())
     _tell(annotations.notes)
     features, digests = _features(list(annotations.by_source()), training_inputs(config), ray)
@@ -107,6 +114,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one line of JSON.")] = False,
 ) -> None:
     """Judge a model on labelled media that it was not trained on."""
+    from streammm.build import with_precision
     from streammm.fusion.trained import input_dims, load_model
     from streammm.training.annotations import read_annotations
     from streammm.training.evaluate import evaluate as judge
@@ -114,7 +122,7 @@ def evaluate(
     from streammm.training.predict import FusionNet
     from streammm.training.train import examples_of
 
-    config = load(model=str(model))
+    config = with_precision(load(model=str(model)), is_here=ray in (None, "local"))
     trained = load_model(model)
     card = trained.card
     annotations = read_annotations(labels, media or _folder_of(labels), layers=columns or ())

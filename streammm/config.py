@@ -105,11 +105,17 @@ class SourcesConfig(_Section):
 class DecodeConfig(_Section):
     """How media is decoded, and what it may use: each source is read in a process of its own."""
 
-    mode: Literal["exact", "fast", "keyframes"] = Field(
+    mode: Literal["exact", "adaptive", "fast", "keyframes"] = Field(
         "exact",
         description="Which pictures are decoded. exact: all that can matter, so that each picture looked at is the one "
-        "shown at its time. fast: those that others refer to; a picture may be a few frames early. keyframes: key "
-        "pictures only, often seconds early.",
+        "shown at its time. adaptive: as exact, but of what lies between two key pictures that are alike only the "
+        "first, for footage in which little happens. fast: those that others refer to; a "
+        "picture may be a few frames early. keyframes: key pictures only, often seconds early.",
+    )
+    max_difference: Positive = Field(
+        1.0,
+        description="By how much key pictures that are alike differ in the mean, on a scale of 255; for adaptive only. "
+        "More decodes less and misses more.",
     )
     hardware: str | None = Field(
         None, description="Device that decodes video where it can, such as cuda. Default: the processor."
@@ -181,7 +187,11 @@ class RuntimeConfig(_Section):
         description="auto: torch; on a CPU OpenVINO for the built-in encoders where it is installed.",
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="Arithmetic; auto is fp32 on a CPU.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="Arithmetic of the encoders that look and listen; text is read in fp32. auto: the quickest that "
+        "agrees with fp32, found out once on this machine, see `streammm models --bench`; on a cluster fp32.",
+    )
     threads: Count = Field(1, description="Threads each encoder may use on a CPU.")
     torch_compile: bool = Field(
         False, description="Compile the nets with torch.compile at the start, which takes minutes; backend torch only."

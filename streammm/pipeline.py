@@ -16,6 +16,7 @@ from streammm.build import (
     make_vocabulary,
     reads_labels,
     used_modalities,
+    with_precision,
 )
 from streammm.config import Config, load
 from streammm.encoders.isolation import encode_isolated, with_failures
@@ -77,6 +78,7 @@ def flow(
 
     ``opened`` is told what reads the source, which another thread may close.
     """
+    config = with_precision(config)
     with (
         open_reader(source, decode_options(config)) as reader,
         ThreadPoolExecutor(4, thread_name_prefix="streammm") as threads,

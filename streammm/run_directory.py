@@ -177,6 +177,14 @@ def held(path: Path) -> Iterator[tuple[Config, tuple[str, str]]]:
         os.close(handle)
 
 
+def precision_of(path: Path) -> str | None:
+    """The ``runtime.precision`` of the run in a directory, which one that goes on must have; None if it holds none."""
+    try:
+        return config_of(path).runtime.precision
+    except ConfigError:
+        return None
+
+
 def is_held(path: Path) -> bool:
     """Whether a run works in a directory now, on this machine."""
     handle = os.open(path, os.O_RDONLY)

@@ -63,7 +63,7 @@ class YamNet:
         self.classes = audioset_classes()
         model.file(YAMNET_FILE)  # it must be there even where a converted copy of the net is
         key = model.files[YAMNET_FILE] + code_digest("streammm.encoders.mobilenet")
-        run = compile_net(_make_net, _EXAMPLE, self.placement, key=key)
+        run = compile_net(make_net, _EXAMPLE, self.placement, key=key)
         if run.placement.device != "cpu":
             from streammm.encoders.logmel_net import LogMel
 
@@ -91,8 +91,10 @@ class YamNet:
             return np.stack([frames[start : start + PATCH_FRAMES] for start in starts])
         import torch
 
+        from streammm.encoders.torch_runtime import upload
+
         with torch.inference_mode():
-            made = self._front_end(torch.from_numpy(samples).to(self._front_end.window.device))
+            made = self._front_end(upload(samples, self._front_end.window.device))
             return torch.stack([made[start : start + PATCH_FRAMES] for start in starts])
 
     def tunable(self) -> NetEncoder:
@@ -104,7 +106,7 @@ class YamNet:
         recipe = Recipe(
             name=self.name,
             modality=self.modality,
-            make_net=lambda: LastOutput(_make_net()),
+            make_net=lambda: LastOutput(make_net()),
             items=lambda segment: torch.as_tensor(self._patches(segment.waveform)).clone(),
             examples=[torch.from_numpy(_EXAMPLE)],
             identity=tuple(MODELS[self.name].files.values()),
@@ -113,7 +115,8 @@ class YamNet:
         return NetEncoder(recipe, self.placement)
 
 
-def _make_net() -> MobileNet:
+def make_net() -> MobileNet:
+    """The net with its published weights."""
     from streammm.encoders.checkpoint import cached_state
     from streammm.encoders.mobilenet import MobileNet, read_onnx
 

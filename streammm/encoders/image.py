@@ -63,21 +63,24 @@ class EfficientNetLite0:
         model = MODELS[self.name]
         model.file(EFFICIENTNET_LITE0_FILE)  # it must be there even where a converted copy of the net is
         key = model.files[EFFICIENTNET_LITE0_FILE] + code_digest("streammm.encoders.efficientnet")
-        self._run = compile_net(_make_net, _EXAMPLE, self.placement, key=key)
+        self._run = compile_net(make_net, _EXAMPLE, self.placement, key=key)
 
     def encode(self, segments: Sequence[Segment]) -> Embeddings:
         if self._run is None:
             raise EncodeError(f"{self.name}: encode was called before setup")
         rows = present(segments, self.modality)
-        groups = [segment.frames for segment, is_present in zip(segments, rows, strict=True) if is_present]
-        for frames in groups:
+        there = [segment for segment, is_present in zip(segments, rows, strict=True) if is_present]
+        for frames in (segment.frames for segment in there):
             if frames.shape[1:] != (IMAGE_PIXELS, IMAGE_PIXELS, 3):
                 raise ValueError(f"{self.name} takes frames [T, {IMAGE_PIXELS}, {IMAGE_PIXELS}, 3], got {frames.shape}")
-        tags = np.zeros((len(groups), IMAGE_CLASSES), np.float32)
-        vectors = np.zeros((len(groups), IMAGE_FEATURES), np.float32)
+        tags = np.zeros((len(there), IMAGE_CLASSES), np.float32)
+        vectors = np.zeros((len(there), IMAGE_FEATURES), np.float32)
+        shown = [np.unique(segment.frame_seconds, return_index=True, return_inverse=True) for segment in there]
+        groups = [segment.frames[first] for segment, (_, first, _) in zip(there, shown, strict=True)]
         for i, (probabilities, features) in enumerate(self._run(groups)):
-            tags[i] = probabilities.mean(0)
-            vectors[i] = features.mean(0)
+            times = shown[i][2]  # one picture may be shown at many sampling instants
+            tags[i] = probabilities[times].mean(0)
+            vectors[i] = features[times].mean(0)
         return spread(self.modality, rows, vectors, tags)
 
     def tunable(self) -> NetEncoder:
@@ -89,7 +92,7 @@ class EfficientNetLite0:
         recipe = Recipe(
             name=self.name,
             modality=self.modality,
-            make_net=lambda: LastOutput(_make_net()),
+            make_net=lambda: LastOutput(make_net()),
             items=frames_of(self.name, USUAL_PICTURE),
             examples=[torch.from_numpy(_EXAMPLE)],
             identity=tuple(MODELS[self.name].files.values()),
@@ -98,7 +101,8 @@ class EfficientNetLite0:
         return NetEncoder(recipe, self.placement)
 
 
-def _make_net() -> EfficientNetLite:
+def make_net() -> EfficientNetLite:
+    """The net with its published weights."""
     import torch
 
     from streammm.encoders.checkpoint import cached_state

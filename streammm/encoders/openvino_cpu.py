@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and what was converted once 
 _FORMAT = 1
 """Part of every name: raise it when the conversion itself changes."""
 
-_PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 _loading = threading.Lock()
 """One net is loaded at a time, its first run included. Torch can trace only one; and OpenVINO sets up shared tables in
@@ -62,8 +62,9 @@ def _load(
 ) -> Callable[[npt.NDArray[Any]], tuple[npt.NDArray[np.float32], ...]]:
     openvino: Any = importlib.import_module("openvino")  # optional, and without types
     core = openvino.Core()
-    if placement.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise ConfigError("precision bf16: this CPU has none for openvino; choose fp32")
+    precision = placement.precision
+    if precision.upper() not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise ConfigError(f"precision {precision}: this CPU has none for openvino; choose fp32")
     folder = cache_folder() / f"openvino-{_digest(key, example, num_free_axes, openvino.__version__)}"
     model = _read(core, folder)
     if model is None:
@@ -71,7 +72,7 @@ def _load(
         _write(openvino, model, folder)
     options = {
         "INFERENCE_NUM_THREADS": placement.threads,
-        "INFERENCE_PRECISION_HINT": _PRECISIONS[placement.precision],
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
         "PERFORMANCE_HINT": "LATENCY",
     }
     request = core.compile_model(model, "CPU", options).create_infer_request()

@@ -46,7 +46,7 @@ class Placement:
         """The same with every ``auto`` decided for this machine.
 
         A GPU is taken where there is one; on a CPU, OpenVINO where it is installed and torch is not to compile. The
-        precision is fp32 wherever it is not asked for otherwise, because a shorter one changes scores.
+        precision is fp32 wherever it is not asked for otherwise: a run has it decided once, see `trial.py`.
 
         Raises:
             ConfigError: this machine cannot do what was asked for.
@@ -67,8 +67,8 @@ class Placement:
             raise ConfigError(f"runtime openvino runs on device cpu only, got {device}")
         if self.torch_compile and runtime == "openvino":
             raise ConfigError("torch_compile is for runtime torch, got openvino, which compiles by itself")
-        if on_cpu and precision == "fp16":
-            raise ConfigError("precision fp16 needs a CUDA device; on a CPU choose fp32 or bf16")
+        if on_cpu and precision == "fp16" and runtime == "torch":
+            raise ConfigError("precision fp16 needs a CUDA device, or openvino; choose fp32 or bf16")
         if runtime == "openvino" and importlib.util.find_spec("openvino") is None:
             raise ConfigError("runtime openvino is not installed; run: pip install openvino, or choose torch")
         return replace(self, runtime=runtime, device=device, precision=precision)

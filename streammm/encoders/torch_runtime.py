@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from streammm.encoders.graph import captured, exact_kernels, outputs_of
 from streammm.encoders.placement import Placement
 from streammm.encoders.runtime import GPU_BATCH, Compiled, Items, Outputs, PerGroup
 from streammm.errors import ConfigError, EncodeError
@@ -41,7 +43,10 @@ def compile_on_torch(
         torch.set_num_threads(placement.threads)
         compiled = PerGroup(functools.partial(_infer, net), placement, cpu_chunk)
     else:
-        compiled = FixedBatches(net, placement, gpu_batch)
+        net_or_graph = (
+            captured(net, _varied(torch.as_tensor(example), gpu_batch), placement) if num_free_axes == 1 else net
+        )
+        compiled = FixedBatches(net_or_graph, placement, gpu_batch)
     _warm_up(compiled, torch.as_tensor(example), cpu_chunk)
     return compiled
 
@@ -52,9 +57,25 @@ def take_own_stream(device: str) -> None:
         torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
 
+def upload(items: Items, device: torch.device) -> Tensor:
+    """A tensor on a device; to a GPU it is copied without anybody waiting for it."""
+    tensor = torch.as_tensor(items)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def _varied(example: Tensor, batch: int) -> Tensor:
+    """A batch like an example, filled with what is not all the same."""
+    shape = (batch, *example.shape[1:])
+    if example.is_floating_point():
+        return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(example.dtype)
+    if example.dtype == torch.uint8:
+        return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return example.expand(shape).clone()  # numbers of tokens: others may not be there
+
+
 def _infer(net: nn.Module, items: Items) -> Outputs:
     with torch.inference_mode():
-        return tuple(output.numpy() for output in _outputs(net(torch.as_tensor(items))))
+        return tuple(output.numpy() for output in outputs_of(net(torch.as_tensor(items))))
 
 
 def _warm_up(compiled: Compiled, example: Tensor, chunk: int) -> None:
@@ -72,14 +93,16 @@ def _warm_up(compiled: Compiled, example: Tensor, chunk: int) -> None:
 class FixedBatches:
     """Joins all groups and runs batches of one size, the last one filled up with zeros.
 
-    Kernels are chosen by shape, so that one shape means one order of summation whoever is in the batch.
+    Kernels are chosen by shape, so that one shape means one order of summation whoever is in the batch. While a batch
+    is computed, the next one is already joined and copied to the GPU on a stream of its own.
     """
 
-    def __init__(self, net: nn.Module, placement: Placement, batch: int = GPU_BATCH) -> None:
+    def __init__(self, net: Callable[[Tensor], Any], placement: Placement, batch: int = GPU_BATCH) -> None:
         self.placement = placement
         self._net = net
         self._batch = batch
         self._device = torch.device(placement.device)
+        self._copies = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def __call__(self, groups: Sequence[Items]) -> list[Outputs]:
         if not groups:
@@ -87,29 +110,30 @@ class FixedBatches:
         sizes = [len(group) for group in groups]
         try:
             with torch.inference_mode():
-                outputs = self._run(torch.cat([self._upload(group) for group in groups]))
+                outputs = self._run(torch.cat([torch.as_tensor(group) for group in groups]))
         except RuntimeError as error:
             raise EncodeError(f"torch failed on {self.placement.device}: {error}") from error
         ends = np.cumsum(sizes)
         return [tuple(o[end - size : end] for o in outputs) for size, end in zip(sizes, ends, strict=True)]
 
-    def _upload(self, items: Items) -> Tensor:
-        tensor = torch.as_tensor(items)
-        if self._device.type == "cuda" and not tensor.is_cuda:
-            tensor = tensor.pin_memory()
-        return tensor.to(self._device, non_blocking=True)
-
     def _run(self, items: Tensor) -> Outputs:
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-            batches = [_outputs(self._net(batch)) for batch in self._batches(items)]
+        with exact_kernels():
+            batches = [outputs_of(self._net(self._on_device(batch))) for batch in self._batches(items)]
             joined = (torch.cat(parts)[: len(items)] for parts in zip(*batches, strict=True))
             return tuple(part.cpu().numpy() for part in joined)
+
+    def _on_device(self, batch: Tensor) -> Tensor:
+        """The batch where it is computed on; what comes from the host is copied beside what is being computed."""
+        if self._copies is None or batch.is_cuda:
+            return batch
+        with torch.cuda.stream(self._copies):
+            copy = batch.pin_memory().to(self._device, non_blocking=True)
+        computes = torch.cuda.current_stream(self._device)
+        computes.wait_stream(self._copies)
+        copy.record_stream(computes)  # its memory is not used again before it was read
+        return copy
 
     def _batches(self, items: Tensor) -> Iterator[Tensor]:
         for batch in torch.split(items, self._batch):
             missing = self._batch - len(batch)
             yield torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])]) if missing else batch
-
-
-def _outputs(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return result if isinstance(result, tuple) else (result,)

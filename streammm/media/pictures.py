@@ -134,5 +134,19 @@ class PictureSampler:
         return None if self._held_picture is None else (float(self._held_start), self._held_picture)
 
 
+def instants_before(time_base: Fraction, rate_hz: Fraction, origin: Fraction) -> Callable[[int], int]:
+    """How many instants lie before a timestamp, as a function of it: in whole numbers, since every packet asks.
+
+    Args:
+        time_base: of the timestamps, seconds.
+        rate_hz: instants a second.
+        origin: where the source's clock begins on that of the timestamps, seconds.
+    """
+    scale, shift = time_base * rate_hz, origin * rate_hz + Fraction(1, 2)
+    per_tick, first = scale.numerator * shift.denominator, shift.numerator * scale.denominator
+    whole = scale.denominator * shift.denominator
+    return lambda pts: -((first - pts * per_tick) // whole)
+
+
 def _ceil(value: Fraction) -> int:
     return -(-value.numerator // value.denominator)

@@ -12,6 +12,7 @@ from streammm.media.isolated import IsolatedReader
 from streammm.media.live import LiveReader
 from streammm.media.options import DecodeOptions
 from streammm.media.process import ProcessPool
+from streammm.types import Segment
 
 
 def open_reader(
@@ -62,3 +63,18 @@ def _follow(source: str, options: DecodeOptions, first_segment: int, pool: Proce
         detail = "a live source is cut at equal windows, so that its segments follow the clock; not into shots"
         raise SourceError(public_name(source), "unsupported", detail)
     return LiveReader(source, options, first_segment, pool)
+
+
+def read_first(source: str, options: DecodeOptions, most: int) -> list[Segment]:
+    """The first segments of a source, at most so many.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    found: list[Segment] = []
+    with open_reader(source, options) as reader:
+        is_last = False
+        while not is_last and len(found) < most:
+            some, is_last = reader.read(most - len(found))
+            found += some
+    return found

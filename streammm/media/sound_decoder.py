@@ -18,7 +18,7 @@ _MAKE_NOISE_UP = frozenset(("aac", "aac_latm", "ac3", "amrnb", "amrwb", "eac3", 
 
 BLOCK_SECONDS = 20
 
-LEAD_SECONDS = Fraction(1)
+LEAD_SECONDS = 1
 """Decoders of sound need some of what came before, Opus the most: 80 ms (RFC 7845, section 4.6)."""
 
 
@@ -36,7 +36,7 @@ class SoundDecoder:
         """From where packets must be decoded to get the sound at a time right; 0 or less is the beginning."""
         if not self._is_renewed:
             return seconds - LEAD_SECONDS
-        return seconds // BLOCK_SECONDS * BLOCK_SECONDS - LEAD_SECONDS
+        return Fraction(seconds // BLOCK_SECONDS * BLOCK_SECONDS - LEAD_SECONDS)
 
     def decode(self, packet: av.Packet[Any], seconds: Fraction | None) -> list[av.AudioFrame]:
         """Decodes the next packet, which is heard from ``seconds`` on; an empty one flushes.

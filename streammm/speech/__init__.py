@@ -18,14 +18,13 @@ __all__ = ["Recogniser", "make_recogniser", "recogniser_identity"]
 _KNOWN = "pocketsphinx, whisper:NAME such as whisper:tiny.en, or whisper:DIRECTORY"
 
 
-def make_recogniser(name: str, *, language: str, device: str, precision: str, threads: int) -> Recogniser:
+def make_recogniser(name: str, *, language: str, device: str, threads: int) -> Recogniser:
     """The recogniser of a name, not yet set up.
 
     Args:
         name: ``pocketsphinx``, ``whisper:NAME`` or ``whisper:DIRECTORY``.
         language: what is spoken, such as ``en``.
         device: cpu, cuda or cuda:N.
-        precision: as in the configuration.
         threads: of a CPU.
 
     Raises:
@@ -39,7 +38,7 @@ def make_recogniser(name: str, *, language: str, device: str, precision: str, th
     if kind == "whisper" and model:
         from streammm.speech.whisper import Whisper
 
-        return Whisper(model, language=language, device=device, precision=precision, threads=threads)
+        return Whisper(model, language=language, device=device, threads=threads)
     raise ConfigError(f"speech.recogniser: there is no recogniser {name!r}; there are {_KNOWN}")
 
 

@@ -30,8 +30,6 @@ _MOST_COMPRESSION, _LEAST_LOG_PROBABILITY = 2.4, -1.0
 believe in. Where it then tries at random, the whole 30 s are looked at here, with a beam, so that the words are the
 same each time; a stretch that fails again has none."""
 
-_COMPUTE_TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-
 
 class Whisper:
     """Whisper of any size; what a detector (Silero, inside faster-whisper) takes for no speech is not looked at.
@@ -40,19 +38,16 @@ class Whisper:
         model: a name, or a directory.
         language: what is spoken, as a code such as ``en``; an English model knows only that.
         device: cpu, cuda or cuda:N.
-        precision: auto is int8 on a CPU and fp16 on a GPU.
         threads: of a CPU.
     """
 
-    def __init__(
-        self, model: str, *, language: str = "en", device: str = "cpu", precision: str = "auto", threads: int = 1
-    ) -> None:
+    def __init__(self, model: str, *, language: str = "en", device: str = "cpu", threads: int = 1) -> None:
         self.name = "whisper" if Path(model).is_dir() else f"whisper:{model}"
         self._place = model
         self._language = language
         self._device, _, number = device.partition(":")
         self._device_index = int(number or 0)
-        self._compute_type = _COMPUTE_TYPES.get(precision) or ("float16" if self._device == "cuda" else "int8")
+        self._compute_type = "float16" if self._device == "cuda" else "int8"
         self._threads = threads
         self._model: Any = None
         self._num_frames = 0

@@ -61,7 +61,7 @@ def test_auto_is_torch_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_cpu_cannot_do_is_an_error() -> None:
     with pytest.raises(ConfigError, match="fp16 needs a CUDA device"):
-        Placement(device="cpu", precision="fp16").resolved()
+        Placement("torch", device="cpu", precision="fp16").resolved()
 
 
 def test_groups_come_back_in_order_and_long_ones_are_run_in_chunks() -> None:

@@ -19,7 +19,7 @@ from streammm.speech.weights import SPEECH_MODELS
 
 
 def make(name: str, language: str = "en", device: str = "cpu") -> Recogniser:
-    return make_recogniser(name, language=language, device=device, precision="auto", threads=1)
+    return make_recogniser(name, language=language, device=device, threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -153,6 +153,6 @@ def test_speech_travels_with_sound_that_is_to_be_read(text_encoder: MiniLM) -> N
 
 def test_what_there_is_has_the_form_of_a_recogniser() -> None:
     for name in ("pocketsphinx", "whisper:tiny.en"):
-        made = make_recogniser(name, language="en", device="cpu", precision="auto", threads=1)
+        made = make_recogniser(name, language="en", device="cpu", threads=1)
         assert isinstance(made, Recogniser)
         assert made.name == name
