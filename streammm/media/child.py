@@ -6,6 +6,7 @@ Started by `process.DecodeProcess`, which talks to it over a socket and kills it
 from __future__ import annotations
 
 import ctypes
+import gc
 import itertools
 import os
 import pickle
@@ -74,6 +75,7 @@ class _Server:
         self._last_word = 0.0
 
     def serve(self) -> None:
+        gc.freeze()  # what is there by now is not looked through again
         while True:
             request, arrays = wire.receive(self._owner)
             try:
@@ -148,6 +150,7 @@ class _Server:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+            gc.collect()  # readers are in cycles: codecs, with their threads, would stay for dozens of sources
         if arrays is not None:
             self._answer()
 

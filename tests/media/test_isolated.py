@@ -189,3 +189,18 @@ def test_many_sources_share_few_processes(clip: MakeClip) -> None:
             assert len(list(reader)) == 1
     pool.close()
     assert len(pids) == 1
+
+
+def test_a_source_that_is_closed_leaves_nothing_in_its_process(clip: MakeClip) -> None:
+    """Readers are in cycles; with each that waits for the garbage collector its codecs' threads and memory stay."""
+    path = clip("a.mp4", 3.0)
+    pool = ProcessPool(PATIENT.limits)
+    num_threads = []
+    for _ in range(4):
+        with open_reader(str(path), PATIENT, pool=pool) as reader:
+            list(reader)
+        process = pool.take()
+        num_threads.append(psutil.Process(process._process.pid).num_threads())
+        pool.give_back(process)
+    pool.close()
+    assert num_threads == [1, 1, 1, 1]
