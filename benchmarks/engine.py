@@ -86,9 +86,23 @@ def cluster() -> Iterator[str]:
     options = ["--node-ip-address=127.0.0.1", f"--port={port}", "--include-dashboard=false"]
     with subprocess.Popen([*start, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
+            _wait_for(port)
             yield f"127.0.0.1:{port}"
         finally:
             process.terminate()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"no Ray listens at port {port}: {error}") from error
+            time.sleep(0.2)
+        else:
+            return
 
 
 def print_costs(few: Sequence[str], many: Sequence[str], repeats: int, folder: Path, result: Result) -> None:
