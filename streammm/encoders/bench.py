@@ -100,9 +100,13 @@ def _first(
 
 def _seconds(encoder: Encoder, segments: Sequence[Segment], repeats: int) -> float:
     least = float("inf")
+    embed = getattr(encoder, "embed", None)  # an encoder of text remembers what it has read; this does not
     for _ in range(repeats):
         begin = time.perf_counter()
-        encoder.encode(segments)
+        if encoder.modality == "text" and embed is not None:
+            embed([segment.text for segment in segments])
+        else:
+            encoder.encode(segments)
         least = min(least, time.perf_counter() - begin)
     return least
 
