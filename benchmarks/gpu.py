@@ -34,7 +34,7 @@ from streammm.config import load
 from streammm.encoders import audio, image
 from streammm.encoders.check_input import check_segments
 from streammm.encoders.graph import exact_kernels
-from streammm.encoders.runtime import take_own_stream
+from streammm.encoders.torch_runtime import take_own_stream
 from streammm.errors import ConfigError, SourceError
 from streammm.media.listing import list_sources
 from streammm.types import MODALITIES, SAMPLE_RATE_HZ, Modality, Segment, Status

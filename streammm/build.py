@@ -287,10 +287,11 @@ def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier
     from streammm.classifier import Classifier, Fusion
     from streammm.fusion.model import ZeroShotFusion
     from streammm.fusion.nothing import NoFusion
-    from streammm.fusion.trained import load_model
 
     fusion: Fusion
     if config.model is not None:
+        from streammm.fusion.trained import load_model
+
         fusion = load_model(Path(config.model))
         for modality, name in fusion.card.encoders.items():
             ours = getattr(config.encoders, modality)
@@ -299,7 +300,7 @@ def make_classifier(config: Config, vocabulary: Vocabulary | None) -> Classifier
     elif vocabulary is None:
         fusion = NoFusion()
     else:
-        fusion = ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds).eval()
+        fusion = ZeroShotFusion(vocabulary, config.fusion.weights, config.fusion.smoothing_seconds)
     return Classifier(
         fusion,
         model_name(config),

@@ -245,3 +245,18 @@ def test_the_library_works_without_ray(streammm: Streammm, clip: MakeClip, tmp_p
     (blocked / "ray" / "__init__.py").write_text("raise ImportError('ray was imported')")
     done = streammm("run", "a.mp4", "--out", "-", env={**os.environ, "PYTHONPATH": str(blocked)})
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_whose_nets_were_converted_before_does_without_torch(clip: MakeClip) -> None:
+    code = (
+        "import sys, streammm\n"
+        f"rows = list(streammm.classify({str(clip('a.mp4', 3.0))!r}, labels=['music', 'car']))\n"
+        "print(len(rows), 'torch' in sys.modules)"
+    )
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    for _ in range(2):  # the first may have to convert them
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False, env=environment
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1] == "False"

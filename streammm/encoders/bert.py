@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-NUM_FEATURES = 384
-MAX_TOKENS = 256
+from streammm.encoders.shapes import TEXT_FEATURES
 
 _NUM_TOKENS = 30_522
 _NUM_POSITIONS = 512
@@ -34,10 +33,10 @@ class SentenceBert(nn.Module):
         super().__init__()
         self.embeddings = nn.ModuleDict(
             {
-                "word_embeddings": nn.Embedding(_NUM_TOKENS, NUM_FEATURES),
-                "position_embeddings": nn.Embedding(_NUM_POSITIONS, NUM_FEATURES),
-                "token_type_embeddings": nn.Embedding(2, NUM_FEATURES),
-                "LayerNorm": nn.LayerNorm(NUM_FEATURES, eps=_EPS),
+                "word_embeddings": nn.Embedding(_NUM_TOKENS, TEXT_FEATURES),
+                "position_embeddings": nn.Embedding(_NUM_POSITIONS, TEXT_FEATURES),
+                "token_type_embeddings": nn.Embedding(2, TEXT_FEATURES),
+                "LayerNorm": nn.LayerNorm(TEXT_FEATURES, eps=_EPS),
             }
         )
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(_Layer() for _ in range(_NUM_LAYERS))})
@@ -57,8 +56,8 @@ class _Layer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention = nn.ModuleDict({"self": _SelfAttention(), "output": _AddAndNorm(NUM_FEATURES)})
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(NUM_FEATURES, _NUM_WIDE)})
+        self.attention = nn.ModuleDict({"self": _SelfAttention(), "output": _AddAndNorm(TEXT_FEATURES)})
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(TEXT_FEATURES, _NUM_WIDE)})
         self.output = _AddAndNorm(_NUM_WIDE)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,9 +71,9 @@ class _SelfAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.query = nn.Linear(NUM_FEATURES, NUM_FEATURES)
-        self.key = nn.Linear(NUM_FEATURES, NUM_FEATURES)
-        self.value = nn.Linear(NUM_FEATURES, NUM_FEATURES)
+        self.query = nn.Linear(TEXT_FEATURES, TEXT_FEATURES)
+        self.key = nn.Linear(TEXT_FEATURES, TEXT_FEATURES)
+        self.value = nn.Linear(TEXT_FEATURES, TEXT_FEATURES)
 
     def forward(self, x: Tensor) -> Tensor:
         num_texts, num_tokens, _ = x.shape
@@ -90,8 +89,8 @@ class _AddAndNorm(nn.Module):
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(channels_in, NUM_FEATURES)
-        self.LayerNorm = nn.LayerNorm(NUM_FEATURES, eps=_EPS)
+        self.dense = nn.Linear(channels_in, TEXT_FEATURES)
+        self.LayerNorm = nn.LayerNorm(TEXT_FEATURES, eps=_EPS)
 
     def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
         y: Tensor = self.LayerNorm(self.dense(x) + shortcut)

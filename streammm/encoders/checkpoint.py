@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from streammm.encoders.cache import cached
 from streammm.errors import ConfigError
 
 _WRAPPERS = ("state_dict", "model")
@@ -47,6 +48,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ConfigError(f"the weights {path} are no state dict of a net, but {type(found).__name__}")
     return {name.removeprefix("module."): value for name, value in found.items()}
+
+
+def cached_state(name: str, source_sha256: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The state of a net, made once and then read from the user's cache; see `cache.cached`."""
+    arrays = cached(name, source_sha256, lambda: {key: tensor.numpy() for key, tensor in make().items()})
+    return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
 
 def load_state(net: nn.Module, state: Mapping[str, Tensor], where: str) -> None:

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-IMAGE_PIXELS = 224
-NUM_FEATURES = 1280
-NUM_CLASSES = 1000
+from streammm.encoders.shapes import IMAGE_CLASSES, IMAGE_FEATURES
 
 _STEM_CHANNELS = 32
 _BATCH_NORM_EPS = 1e-3
@@ -86,9 +84,9 @@ class EfficientNetLite(nn.Module):
             for i in range(num_blocks):
                 layers.append(_Block(channels, channels_out, kernel, stride if i == 0 else 1, expansion))
                 channels = channels_out
-        layers.append(_Conv(channels, NUM_FEATURES, 1))
+        layers.append(_Conv(channels, IMAGE_FEATURES, 1))
         self.body = nn.Sequential(*layers)
-        self.classifier = nn.Linear(NUM_FEATURES, NUM_CLASSES)
+        self.classifier = nn.Linear(IMAGE_FEATURES, IMAGE_CLASSES)
 
     def logits(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Scores before the softmax [B, 1000], and features [B, 1280], both in the precision of the weights."""

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from streammm.encoders.base import USUAL_PICTURE, present, spread
-from streammm.encoders.cache import cached
-from streammm.encoders.efficientnet import (
-    IMAGE_PIXELS,
-    NUM_CLASSES,
-    NUM_FEATURES,
-    EfficientNetLite,
-    fold_batch_norm,
-)
-from streammm.encoders.net import LastOutput, NetEncoder, Recipe, frames_of
 from streammm.encoders.openvino_cpu import code_digest
 from streammm.encoders.placement import Placement
 from streammm.encoders.runtime import Compiled, compile_net
+from streammm.encoders.shapes import IMAGE_CLASSES, IMAGE_FEATURES, IMAGE_PIXELS
 from streammm.encoders.weights import EFFICIENTNET_LITE0_FILE, MODELS, package_file
 from streammm.errors import EncodeError
 from streammm.types import Embeddings, Modality, Segment
 
-_EXAMPLE = torch.zeros((1, IMAGE_PIXELS, IMAGE_PIXELS, 3), dtype=torch.uint8)
+if TYPE_CHECKING:
+    from streammm.encoders.efficientnet import EfficientNetLite
+    from streammm.encoders.net import NetEncoder
+
+_EXAMPLE = np.zeros((1, IMAGE_PIXELS, IMAGE_PIXELS, 3), np.uint8)
 
 _SAME_FIRST_LEMMA = {
     "n02012849": "crane (bird)",
@@ -44,7 +40,7 @@ class EfficientNetLite0:
 
     name = "efficientnet_lite0"
     modality: Modality = "video"
-    dim = NUM_FEATURES
+    dim = IMAGE_FEATURES
 
     def __init__(
         self,
@@ -66,7 +62,7 @@ class EfficientNetLite0:
         self.classes, self.descriptions = imagenet_classes()
         model = MODELS[self.name]
         model.file(EFFICIENTNET_LITE0_FILE)  # it must be there even where a converted copy of the net is
-        key = model.files[EFFICIENTNET_LITE0_FILE] + code_digest(EfficientNetLite)
+        key = model.files[EFFICIENTNET_LITE0_FILE] + code_digest("streammm.encoders.efficientnet")
         self._run = compile_net(make_net, _EXAMPLE, self.placement, key=key)
 
     def encode(self, segments: Sequence[Segment]) -> Embeddings:
@@ -77,8 +73,8 @@ class EfficientNetLite0:
         for frames in groups:
             if frames.shape[1:] != (IMAGE_PIXELS, IMAGE_PIXELS, 3):
                 raise ValueError(f"{self.name} takes frames [T, {IMAGE_PIXELS}, {IMAGE_PIXELS}, 3], got {frames.shape}")
-        tags = np.zeros((len(groups), NUM_CLASSES), np.float32)
-        vectors = np.zeros((len(groups), NUM_FEATURES), np.float32)
+        tags = np.zeros((len(groups), IMAGE_CLASSES), np.float32)
+        vectors = np.zeros((len(groups), IMAGE_FEATURES), np.float32)
         for i, (probabilities, features) in enumerate(self._run(groups)):
             tags[i] = probabilities.mean(0)
             vectors[i] = features.mean(0)
@@ -86,12 +82,16 @@ class EfficientNetLite0:
 
     def tunable(self) -> NetEncoder:
         """The same net without its classes, as one that can be trained further."""
+        import torch
+
+        from streammm.encoders.net import LastOutput, NetEncoder, Recipe, frames_of
+
         recipe = Recipe(
             name=self.name,
             modality=self.modality,
             make_net=lambda: LastOutput(make_net()),
             items=frames_of(self.name, USUAL_PICTURE),
-            examples=[_EXAMPLE],
+            examples=[torch.from_numpy(_EXAMPLE)],
             identity=tuple(MODELS[self.name].files.values()),
             one_item=False,
         )
@@ -100,10 +100,15 @@ class EfficientNetLite0:
 
 def make_net() -> EfficientNetLite:
     """The net with its published weights."""
+    import torch
+
+    from streammm.encoders.checkpoint import cached_state
+    from streammm.encoders.efficientnet import EfficientNetLite, fold_batch_norm
+
     model = MODELS[EfficientNetLite0.name]
     path = model.file(EFFICIENTNET_LITE0_FILE)
     net = EfficientNetLite()
-    state = cached(
+    state = cached_state(
         model.name,
         model.files[EFFICIENTNET_LITE0_FILE],
         lambda: fold_batch_norm(torch.load(path, map_location="cpu", weights_only=True)),

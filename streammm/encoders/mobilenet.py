@@ -15,9 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-PATCH_FRAMES = 96
-NUM_FEATURES = 1024
-NUM_CLASSES = 521
+from streammm.encoders.shapes import SOUND_CLASSES, SOUND_FEATURES
 
 _STEM_CHANNELS = 32
 _LAYERS = (  # stride, output channels
@@ -50,7 +48,7 @@ class MobileNet(nn.Module):
             convs.append(_conv(channels, channels_out, 1))
             channels = channels_out
         self.convs = nn.ModuleList(convs)
-        self.classifier = nn.Linear(NUM_FEATURES, NUM_CLASSES)
+        self.classifier = nn.Linear(SOUND_FEATURES, SOUND_CLASSES)
 
     def logits(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Scores before the sigmoid [B, 521] and embeddings [B, 1024], both in the precision of the weights."""

@@ -218,9 +218,7 @@ class TextNetEncoder(NetEncoder):
         key = [self.name, *self.identity, placement.runtime, placement.precision, *texts]
         source = hashlib.sha256("\0".join(key).encode()).hexdigest()
         run = self._run
-        return cached("texts", source, lambda: {"vectors": torch.from_numpy(self._embed(run, texts))})[
-            "vectors"
-        ].numpy()
+        return cached("texts", source, lambda: {"vectors": self._embed(run, texts)})["vectors"]
 
     def _embed(self, run: Compiled, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         groups = [torch.tensor([list(self._tokens(text))]) for text in texts]

@@ -9,26 +9,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
-import inspect
+import importlib.util
 import json
 import logging
 import shutil
-import sys
 import tempfile
 import threading
 import warnings
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
 from streammm.encoders.cache import cache_folder
 from streammm.encoders.placement import Placement
 from streammm.errors import ConfigError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and what was converted once does without
+    from torch import nn
 
 _FORMAT = 1
 """Part of every name: raise it when the conversion itself changes."""
@@ -43,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 def compile_on_cpu(
-    make_net: Callable[[], nn.Module], example: Tensor, placement: Placement, num_free_axes: int, key: str
+    make_net: Callable[[], nn.Module], example: npt.NDArray[Any], placement: Placement, num_free_axes: int, key: str
 ) -> Callable[[npt.NDArray[Any]], tuple[npt.NDArray[np.float32], ...]]:
     """A function that runs the net on a contiguous array; ``make_net`` is called only if there is nothing to read.
 
@@ -52,12 +53,12 @@ def compile_on_cpu(
     """
     with _loading:
         run = _load(make_net, example, placement, num_free_axes, key)
-        run(example.numpy())
+        run(example)
     return run
 
 
 def _load(
-    make_net: Callable[[], nn.Module], example: Tensor, placement: Placement, num_free_axes: int, key: str
+    make_net: Callable[[], nn.Module], example: npt.NDArray[Any], placement: Placement, num_free_axes: int, key: str
 ) -> Callable[[npt.NDArray[Any]], tuple[npt.NDArray[np.float32], ...]]:
     openvino: Any = importlib.import_module("openvino")  # optional, and without types
     core = openvino.Core()
@@ -78,20 +79,26 @@ def _load(
     return lambda array: tuple(request.infer([array], share_inputs=True).to_tuple())
 
 
-def code_digest(net: type[nn.Module]) -> str:
+def code_digest(module: str) -> str:
     """Digest of the module that defines a net: what is converted from it is stale when this changes."""
-    return hashlib.sha256(inspect.getsource(sys.modules[net.__module__]).encode()).hexdigest()
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"there is no module {module}")
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
-def _digest(key: str, example: Tensor, num_free_axes: int, version: str) -> str:
-    parts = [_FORMAT, key, list(example.shape), str(example.dtype), num_free_axes, torch.__version__, version]
+def _digest(key: str, example: npt.NDArray[Any], num_free_axes: int, version: str) -> str:
+    torch_version = metadata.version("torch")
+    parts = [_FORMAT, key, list(example.shape), str(example.dtype), num_free_axes, torch_version, version]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def _convert(openvino: Any, net: nn.Module, example: Tensor, num_free_axes: int) -> Any:
+def _convert(openvino: Any, net: nn.Module, example: npt.NDArray[Any], num_free_axes: int) -> Any:
+    import torch
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says that tracing is deprecated: OpenVINO's converter does it
-        model = openvino.convert_model(net.eval().requires_grad_(False), example_input=example)
+        model = openvino.convert_model(net.eval().requires_grad_(False), example_input=torch.from_numpy(example))
     model.reshape([*[-1] * num_free_axes, *example.shape[num_free_axes:]])
     return model
 

@@ -5,12 +5,12 @@ It is made here and nowhere else; ``runtime.py`` carries it out.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import importlib.util
 import re
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
-
-import torch
 
 from streammm.errors import ConfigError
 
@@ -53,7 +53,7 @@ class Placement:
         """
         device = self.device
         if device == "auto":
-            device = "cuda" if self.runtime != "openvino" and torch.cuda.is_available() else "cpu"
+            device = "cuda" if self.runtime != "openvino" and num_gpus() else "cpu"
         is_for_torch = self.torch_compile or device != "cpu" or not importlib.util.find_spec("openvino")
         on_cpu = device == "cpu"
         runtime = self.runtime
@@ -62,7 +62,7 @@ class Placement:
         precision = "fp32" if self.precision == "auto" else self.precision
 
         if not on_cpu and not _has_cuda(device):
-            raise ConfigError(f"device {device} is not there: torch sees {torch.cuda.device_count()} CUDA devices")
+            raise ConfigError(f"device {device} is not there: torch sees {num_gpus()} CUDA devices")
         if not on_cpu and runtime == "openvino":
             raise ConfigError(f"runtime openvino runs on device cpu only, got {device}")
         if self.torch_compile and runtime == "openvino":
@@ -76,10 +76,30 @@ class Placement:
 
 def devices(runtime: str, device: str) -> list[str]:
     """The devices that a process may use at once: every GPU where nothing else is asked for, else the one that is."""
-    num_gpus = torch.cuda.device_count() if device == "auto" and runtime != "openvino" else 0
-    return [f"cuda:{n}" for n in range(num_gpus)] if num_gpus > 1 else [device]
+    count = num_gpus() if device == "auto" and runtime != "openvino" else 0
+    return [f"cuda:{n}" for n in range(count)] if count > 1 else [device]
 
 
 def _has_cuda(device: str) -> bool:
-    number = int(device.partition(":")[2] or 0)
-    return torch.cuda.is_available() and number < torch.cuda.device_count()
+    return int(device.partition(":")[2] or 0) < num_gpus()
+
+
+def num_gpus() -> int:
+    """How many CUDA devices torch can use; where there is no driver, torch is not asked, since it takes seconds."""
+    if not has_driver():
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+@functools.cache
+def has_driver() -> bool:
+    """Whether a driver of NVIDIA's, or of AMD's, is installed."""
+    for library in ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so"):
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            continue
+        return True
+    return False

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streammm.encoders.base import Picture
-from streammm.encoders.logmel import NUM_MELS, LogMel
+from streammm.encoders.logmel import NUM_MELS
+from streammm.encoders.logmel_net import LogMel
 from streammm.encoders.net import NetEncoder, Recipe, frames_of
 from streammm.encoders.placement import Placement
 from streammm.encoders.sound import Sound

@@ -8,23 +8,25 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from streammm.encoders.base import present, spread
-from streammm.encoders.bert import MAX_TOKENS, NUM_FEATURES, SentenceBert
 from streammm.encoders.cache import cached
-from streammm.encoders.net import NetEncoder, Recipe
 from streammm.encoders.openvino_cpu import code_digest
 from streammm.encoders.placement import Placement
 from streammm.encoders.runtime import Compiled, compile_net
+from streammm.encoders.shapes import MAX_TOKENS, TEXT_FEATURES
 from streammm.encoders.weights import MINILM_FILE, MINILM_TOKENIZER_FILE, MODELS
 from streammm.errors import EncodeError
 from streammm.types import Embeddings, Modality, Segment
+
+if TYPE_CHECKING:
+    from streammm.encoders.bert import SentenceBert
+    from streammm.encoders.net import NetEncoder
 
 MAX_REMEMBERED_TEXTS = 1024
 
@@ -37,7 +39,7 @@ class MiniLM:
 
     name = "minilm"
     modality: Modality = "text"
-    dim = NUM_FEATURES
+    dim = TEXT_FEATURES
     classes: tuple[str, ...] = ()
 
     def __init__(
@@ -62,9 +64,9 @@ class MiniLM:
         self._tokenizer = _make_tokenizer()
         self._run = compile_net(
             _make_net,
-            torch.tensor([self._tokenizer.encode("hello").ids]),
+            np.array([self._tokenizer.encode("hello").ids], np.int64),
             self.placement,
-            key=model.files[MINILM_FILE] + code_digest(SentenceBert),
+            key=model.files[MINILM_FILE] + code_digest("streammm.encoders.bert"),
             num_free_axes=2,
         )
 
@@ -79,7 +81,7 @@ class MiniLM:
             self._recent.move_to_end(text)
         while len(self._recent) > MAX_REMEMBERED_TEXTS:
             self._recent.popitem(last=False)
-        vectors = np.array([found[text] for text in texts], np.float32).reshape(-1, NUM_FEATURES)
+        vectors = np.array([found[text] for text in texts], np.float32).reshape(-1, TEXT_FEATURES)
         return spread(self.modality, rows, vectors, np.zeros((len(texts), 0), np.float32))
 
     def embed(self, texts: Sequence[str], *, keep: bool = False) -> npt.NDArray[np.float32]:
@@ -98,7 +100,7 @@ class MiniLM:
         placement = self._run.placement
         key = [MODELS[self.name].files[MINILM_FILE], placement.runtime, placement.precision, *texts]
         digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
-        return cached("texts", digest, lambda: {"vectors": torch.from_numpy(self._embed(texts))})["vectors"].numpy()
+        return cached("texts", digest, lambda: {"vectors": self._embed(texts)})["vectors"]
 
     def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         if self._run is None or self._tokenizer is None:
@@ -110,10 +112,14 @@ class MiniLM:
         found: dict[str, npt.NDArray[np.float32]] = {}
         for tokens in by_length.values():  # nothing is padded: that would change the sums
             found.update({text: row for text, ((row,),) in zip(tokens, self._run(list(tokens.values())), strict=True)})
-        return np.array([found[text] for text in texts], np.float32).reshape(-1, NUM_FEATURES)
+        return np.array([found[text] for text in texts], np.float32).reshape(-1, TEXT_FEATURES)
 
     def tunable(self) -> NetEncoder:
         """The same net as one that can be trained further."""
+        import torch
+
+        from streammm.encoders.net import NetEncoder, Recipe
+
         tokenizer = _make_tokenizer()
         recipe = Recipe(
             name=self.name,
@@ -135,6 +141,10 @@ def _make_tokenizer() -> Tokenizer:
 
 
 def _make_net() -> SentenceBert:
+    from safetensors.torch import load_file
+
+    from streammm.encoders.bert import SentenceBert
+
     path = MODELS[MiniLM.name].file(MINILM_FILE)
     state = {name.removeprefix("bert."): tensor for name, tensor in load_file(path).items()}
     net = SentenceBert()

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from streammm.encoders import BUILT_IN, Encoder, find
 from streammm.encoders.cache import cache_folder
 from streammm.encoders.check_input import check_segments
+from streammm.encoders.placement import num_gpus
 from streammm.encoders.weights import MODELS
 from streammm.errors import ConfigError, EncodeError
 from streammm.types import Modality, Segment
@@ -154,14 +155,9 @@ def _seconds(
 
 
 def _is_for_gpu(place: Place) -> bool:
-    """Whether a GPU would be taken, by what the system shows: torch, which knows for sure, takes seconds to import."""
     if place.device != "auto" or place.runtime == "openvino":
         return place.device.startswith("cuda")
-    if not [*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("dxg")]:
-        return False
-    import torch
-
-    return torch.cuda.is_available()
+    return num_gpus() > 0
 
 
 def _processor() -> str:

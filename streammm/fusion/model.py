@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -71,10 +70,6 @@ class ZeroShotFusion:
         }
         self.memory = ExponentialMemory(smoothing_seconds)
         self.base_weights = np.array([weights.get(m, 0.0) for m in MODALITIES], np.float32)
-
-    def eval(self) -> Self:
-        """Itself: it learns nothing, and asks nobody to say so."""
-        return self
 
     def init_state(self, batch: int) -> State:
         """The state of ``batch`` sources of which nothing was seen yet."""

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from streammm.encoders.audio import YamNet, patch_starts
-from streammm.encoders.logmel import LogMel, num_frames
+from streammm.encoders.logmel import log_mel, num_frames
+from streammm.encoders.logmel_net import LogMel
 from streammm.encoders.mobilenet import MobileNet, read_onnx
 from streammm.encoders.weights import MODELS, YAMNET_FILE
 from streammm.types import Segment, Status
@@ -220,3 +221,10 @@ def test_class_names(encoder: YamNet) -> None:
     assert len(encoder.classes) == 521
     assert encoder.classes[:2] == ("Speech", "Child speech, kid speaking")
     assert encoder.classes[132] == "Music"
+
+
+def test_the_front_end_is_the_same_on_arrays_and_in_a_net() -> None:
+    sound = np.random.default_rng(0).uniform(-1, 1, 32_000).astype(np.float32)
+    made = log_mel(sound)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, LogMel()(torch.from_numpy(sound)).numpy(), atol=2e-5)

@@ -10,7 +10,7 @@ from streammm.encoders import find
 from streammm.encoders.check_input import check_segments
 from streammm.encoders.graph import Graph, captured
 from streammm.encoders.placement import Placement
-from streammm.encoders.runtime import FixedBatches
+from streammm.encoders.torch_runtime import FixedBatches
 from streammm.types import Modality
 
 GPU = Placement("torch", "cuda", "fp32")

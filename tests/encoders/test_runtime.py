@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from streammm.encoders.placement import Placement, devices
-from streammm.encoders.runtime import CPU_CHUNK, FixedBatches, compile_net, take_own_stream
+from streammm.encoders.runtime import CPU_CHUNK, compile_net
+from streammm.encoders.torch_runtime import FixedBatches, take_own_stream
 from streammm.errors import ConfigError, EncodeError
 
 TORCH = Placement("torch", "cpu", "fp32")
@@ -39,12 +40,12 @@ def test_a_wrong_choice_is_shown(field: str, value: str | int) -> None:
 
 
 def test_auto_is_openvino_in_fp32_on_a_machine_without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("streammm.encoders.placement.num_gpus", lambda: 0)
     assert Placement().resolved() == Placement("openvino", "cpu", "fp32")
 
 
 def test_auto_is_torch_where_openvino_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("streammm.encoders.placement.num_gpus", lambda: 0)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert Placement().resolved() == Placement("torch", "cpu", "fp32")
     with pytest.raises(ConfigError, match="pip install openvino"):
@@ -52,8 +53,7 @@ def test_auto_is_torch_where_openvino_is_not_installed(monkeypatch: pytest.Monke
 
 
 def test_auto_is_torch_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr("streammm.encoders.placement.num_gpus", lambda: 1)
     assert Placement().resolved() == Placement("torch", "cuda", "fp32")
     with pytest.raises(ConfigError, match="device cuda:1 is not there: torch sees 1 CUDA devices"):
         Placement(device="cuda:1").resolved()
@@ -131,9 +131,9 @@ def test_encoders_on_a_gpu_have_a_stream_of_their_own(monkeypatch: pytest.Monkey
 
 
 def test_every_gpu_is_used_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr("streammm.encoders.placement.num_gpus", lambda: 2)
     assert devices("auto", "auto") == ["cuda:0", "cuda:1"]
     assert devices("openvino", "auto") == ["auto"]
     assert devices("torch", "cuda:1") == ["cuda:1"]
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr("streammm.encoders.placement.num_gpus", lambda: 1)
     assert devices("auto", "auto") == ["auto"]

@@ -9,6 +9,7 @@ MODULES = (
     *("streammm.fusion.meaning", "streammm.fusion.modality", "streammm.fusion.model", "streammm.fusion.nothing"),
     *("streammm.fusion.temporal", "streammm.fusion.vocabulary", "streammm.classifier", "streammm.source_rows"),
     *("streammm.find", "streammm.likeness", "streammm.relabel", "streammm.replay"),
+    *("streammm_workers.engine", "streammm_workers.shard", "streammm_workers.encode", "streammm.training.background"),
 )
 
 

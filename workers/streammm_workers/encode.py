@@ -12,7 +12,6 @@ from streammm.config import Config
 from streammm.encoders.base import Encoder
 from streammm.encoders.isolation import Encoded, encode_isolated, failed
 from streammm.encoders.placement import Placement
-from streammm.encoders.runtime import take_own_stream
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.types import Embeddings, Modality, Segment
 
@@ -31,7 +30,10 @@ class EncodeWorker:
     @functools.cached_property
     def _encoder(self) -> Encoder:
         encoder = make_encoder(self._config, self._modality)
-        take_own_stream(self._device)
+        if self._device != "cpu":
+            from streammm.encoders.torch_runtime import take_own_stream
+
+            take_own_stream(self._device)
         encoder.setup()
         return encoder
 
