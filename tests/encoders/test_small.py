@@ -14,8 +14,8 @@ from torch.nn import functional
 from streammm.build import decode_options
 from streammm.encoders.founding import STOP_WORDS, FoundingCnn, FoundingRnn, Words
 from streammm.encoders.placement import Placement
-from streammm.encoders.torch_runtime import FixedBatches
 from streammm.encoders.small import SmallPictureNet, SmallSoundNet
+from streammm.encoders.torch_runtime import FixedBatches
 from streammm.encoders.trained import save_net
 from streammm.errors import ConfigError
 from streammm.types import Segment
