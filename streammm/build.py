@@ -105,7 +105,8 @@ def with_precision(config: Config, earlier: str | None = None, *, is_here: bool 
     if earlier is None and is_here:
         from streammm.encoders.trial import Place, precision_for
 
-        looked_at = {m: getattr(config.encoders, m) for m in used_modalities(config) if m != "text"}
+        used = used_modalities(config)
+        looked_at: dict[Modality, str] = {m: getattr(config.encoders, m) for m in used if m != "text"}
         backend = "torch" if runtime.torch_compile else runtime.backend
         precision = precision_for(looked_at, Place(backend, runtime.device, runtime.threads))
     return config.model_copy(update={"runtime": runtime.model_copy(update={"precision": precision})})

@@ -133,4 +133,4 @@ def _verdict(
         return "not measured on real clips; runtime.precision takes it"
     if way[1] == EXACT:
         return f"{taken[1]} is quicker and agrees"
-    return gain_refused(cosine, gain) or "another encoder of the run cannot do it, or another precision is better"
+    return gain_refused(cosine, gain) or "all encoders of a run have one precision"

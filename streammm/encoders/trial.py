@@ -73,7 +73,7 @@ def precision_for(encoders: Mapping[Modality, str], place: Place) -> str:
         return EXACT
     path = cache_folder() / f"precision-{_digest(encoders, place)}.json"
     found = _read(path)
-    if found not in candidates:
+    if found is None or found not in candidates:
         try:
             found = _try(encoders, place, candidates)
         except (ConfigError, EncodeError):
