@@ -11,12 +11,17 @@ from av.video.frame import PictureType
 SIZES = {"360p": (640, 360), "1080p": (1920, 1080)}
 
 
-def make_media(clip: Path, folder: Path, name: str, seconds: float) -> Path:
-    """The clip's first seconds, looped if it is short, as H.264 25/s and AAC 48 kHz stereo."""
+def make_media(clip: Path, folder: Path, name: str, seconds: float, key_seconds: float = 10.0) -> Path:
+    """The clip's first seconds, looped if it is short, as H.264 25/s and AAC 48 kHz stereo.
+
+    A key picture comes every ``key_seconds``, and where the shot changes.
+    """
     path = folder / f"{name}.mp4"
     width, height = SIZES[name]
     with av.open(str(path), "w") as out:
-        video = out.add_stream("libx264", rate=25, options={"preset": "medium", "crf": "23"})
+        video = out.add_stream(
+            "libx264", rate=25, options={"preset": "medium", "crf": "23", "g": str(round(25 * key_seconds))}
+        )
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         audio = out.add_stream("aac", rate=48_000)
         audio.layout = "stereo"

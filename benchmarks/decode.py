@@ -1,4 +1,6 @@
-"""What decoding costs, beside other ways of doing the same: python benchmarks/decode.py FILE... [--repeats 3]
+"""What decoding costs, beside other ways of doing the same.
+
+    python benchmarks/decode.py FILE... [--repeats 3] [--quick] [--json FILE]
 
 Every way decodes a file on one thread, takes the picture shown at the same instants (two a second), scales it to 256
 pixels and turns the sound into 16 kHz mono. Each is a process of its own, in alternating order; what an empty clip
@@ -9,6 +11,7 @@ alone; `isolated` adds the process it runs in and the way back from it. torchcod
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import statistics
@@ -18,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 import av
+from figures import Result
 
 OURS = """
 from streammm.media.options import DecodeOptions
@@ -143,7 +147,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one repeat, of the first file alone")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.repeats, arguments.files = 1, arguments.files[:1]
+    if len({path.name for path in arguments.files}) < len(arguments.files):
+        parser.error("two files have the same name, which their figures go by")
+    result = Result("decode")
     programs = ways()
     print(f"{'file':<32}{'seconds':>8}  " + "".join(f"{name:>20}" for name in programs))
     with tempfile.TemporaryDirectory() as folder:
@@ -159,10 +170,15 @@ def main() -> None:
             for repeat in range(arguments.repeats):
                 for name in list(programs)[:: 1 if repeat % 2 else -1]:
                     spent[name].append(cpu_seconds(programs[name], path)[0] - idle[name])
+            for name, values in spent.items():
+                if not any(math.isnan(value) for value in values):
+                    found = [1000 * value / seconds for value in values]
+                    result.add(f"{path.name}/{name}", "CPU ms a media second", found)
             median = {name: statistics.median(values) / seconds * 1000 for name, values in spent.items()}
             cells = [f"{value:9.1f} ({value / median['PyAV']:.2f})" for value in median.values()]
             print(f"{path.name:<32}{seconds:>8.1f}  " + "".join(f"{cell:>20}" for cell in cells), flush=True)
     print("CPU ms a media second (ratio to PyAV)")
+    result.write(arguments.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What Ray costs: the same files in one process, on Ray with encoders inside the shards, and with encoders as actors.
 
-    python benchmarks/engine.py CLIP_OR_FOLDER [--copies 1 6] [--repeats 3]
+    python benchmarks/engine.py CLIP_OR_FOLDER [--copies 1 6] [--repeats 3] [--quick] [--json FILE]
 
 CPU seconds are those of the whole process tree, Ray's daemons included. Each way is run over few and over many copies
 of the media, as a process of its own and in alternating order; the difference is the cost of the media itself, without
@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from figures import Result
 from processes import Cost, measure
 
 from streammm.media.listing import list_sources
@@ -90,7 +91,7 @@ def cluster() -> Iterator[str]:
             process.terminate()
 
 
-def print_costs(few: Sequence[str], many: Sequence[str], repeats: int, folder: Path) -> None:
+def print_costs(few: Sequence[str], many: Sequence[str], repeats: int, folder: Path, result: Result) -> None:
     """The tables of CPU seconds."""
     costs: dict[str, list[float]] = defaultdict(list)
     roles: dict[str, list[Counter[str]]] = defaultdict(list)
@@ -112,6 +113,10 @@ def print_costs(few: Sequence[str], many: Sequence[str], repeats: int, folder: P
     print(f"{'':28}{'CPU ms/media s':>26}{'efficiency':>25}{'media s/s':>11}{'peak MiB':>10}")
     for way, found in costs.items():
         efficiency = [here / this for here, this in zip(costs[HERE], found, strict=True)]
+        result.add(f"{way}/CPU", "ms a media second", found)
+        result.add(f"{way}/efficiency", "", efficiency, "more")
+        result.add(f"{way}/rate", "media s/s", walls[way], "more")
+        result.add(f"{way}/peak", "MiB", [peaks[way]])
         print(
             f"{way:28}{_spread(found, 2):>26}{_spread(efficiency, 3):>25}{statistics.median(walls[way]):11.1f}"
             f"{peaks[way]:10}"
@@ -124,7 +129,7 @@ def print_costs(few: Sequence[str], many: Sequence[str], repeats: int, folder: P
             print(f"{name:28}" + "".join(f"{value:28.2f}" for value in values))
 
 
-def print_times(sources: Sequence[str], repeats: int, folder: Path) -> None:
+def print_times(sources: Sequence[str], repeats: int, folder: Path, result: Result) -> None:
     """The table of seconds to the first row and to the end."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with cluster() as address:
@@ -139,6 +144,8 @@ def print_times(sources: Sequence[str], repeats: int, folder: Path) -> None:
     print(f"\n{'seconds':38}{'to the first row':>24}{'to the end':>24}")
     for name in sorted(found):
         first, end = zip(*found[name], strict=True)
+        result.add(f"{name}/first row", "s", first)
+        result.add(f"{name}/end", "s", end)
         print(f"{name:38}{_spread(first, 1):>24}{_spread(end, 1):>24}", flush=True)
 
 
@@ -153,14 +160,20 @@ def main() -> None:
     parser.add_argument("media", type=Path, metavar="CLIP_OR_FOLDER")
     parser.add_argument("--copies", type=int, nargs=2, default=(1, 6), metavar=("FEW", "MANY"))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one repeat, over one copy and three")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.copies, arguments.repeats = (1, 3), 1
+    result = Result("engine")
     few, many = arguments.copies
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         sources = copies_of(arguments.media, many, folder)
         num_few = few * len(sources) // many
-        print_costs(sources[:num_few], sources, arguments.repeats, folder)
-        print_times(sources[: len(sources) // many], arguments.repeats, folder)
+        print_costs(sources[:num_few], sources, arguments.repeats, folder, result)
+        print_times(sources[: len(sources) // many], arguments.repeats, folder, result)
+    result.write(arguments.json)
 
 
 if __name__ == "__main__":

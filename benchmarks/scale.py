@@ -1,6 +1,6 @@
 """What the engine itself costs and how it scales, with decoders and encoders that do nothing but take their time.
 
-    python benchmarks/scale.py [--most 10000] [--nodes 1,2,4]
+    python benchmarks/scale.py [--most 10000] [--nodes 1,2,4] [--quick] [--json FILE]
 
 First, CPU milliseconds a source and a segment for growing numbers of sources, in one process with a journal on disk.
 What a source costs beyond its segments must stay flat: nothing may be looked through again for each of them.
@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
+from figures import Result
 from stubs import StubSpawn, stub_stage
 
 from streammm.config import load
@@ -87,7 +88,7 @@ def on_nodes(num_nodes: int, folder: Path) -> tuple[float, float]:
         nodes.shutdown()
 
 
-def print_many(most: int, folder: Path) -> None:
+def print_many(most: int, folder: Path, result: Result) -> None:
     """The table of many sources."""
     engine.ThreadHandle = stub_stage  # type: ignore[assignment,misc]
     many_sources(100, folder)  # what is imported and made once
@@ -96,6 +97,8 @@ def print_many(most: int, folder: Path) -> None:
         (folder / f"{num_sources}.sqlite").unlink(missing_ok=True)
         cpu, wall = many_sources(num_sources, folder)
         segments = num_sources * SEGMENTS_OF_MANY
+        result.add(f"{num_sources} sources/CPU", "ms a source", [1000 * cpu / num_sources])
+        result.add(f"{num_sources} sources/rate", "sources/s", [num_sources / wall], "more")
         print(
             f"{num_sources:8} {segments:9} {1000 * cpu / num_sources:14.2f} {1000 * cpu / segments:15.3f} "
             f"{num_sources / wall:10.0f}",
@@ -103,7 +106,7 @@ def print_many(most: int, folder: Path) -> None:
         )
 
 
-def print_nodes(counts: Sequence[int], folder: Path) -> None:
+def print_nodes(counts: Sequence[int], folder: Path, result: Result) -> None:
     """The table of nodes."""
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -114,6 +117,8 @@ def print_nodes(counts: Sequence[int], folder: Path) -> None:
         rate, busy = on_nodes(num_nodes, folder)
         alone = alone or rate / num_nodes
         times = rate / alone
+        result.add(f"{num_nodes} nodes/rate", "segments/s", [rate], "more")
+        result.add(f"{num_nodes} nodes/efficiency", "", [times / num_nodes], "more")
         print(f"{num_nodes:8} {rate:11.1f} {times:12.2f} {times / num_nodes:11.3f} {busy:9.0%}", flush=True)
 
 
@@ -122,12 +127,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=10_000, help="sources of the last line; 0 leaves the table out")
     parser.add_argument("--nodes", default="1,2,4", help="numbers of nodes, the first is what the others are held to")
+    parser.add_argument("--quick", action="store_true", help="at most 1,000 sources and two nodes: a minute")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.most, arguments.nodes = min(arguments.most, 1_000), "1,2" if arguments.nodes else ""
+    result = Result("scale")
     with tempfile.TemporaryDirectory() as folder:
         if arguments.most:
-            print_many(arguments.most, Path(folder))
+            print_many(arguments.most, Path(folder), result)
         if arguments.nodes:
-            print_nodes([int(count) for count in arguments.nodes.split(",")], Path(folder))
+            print_nodes([int(count) for count in arguments.nodes.split(",")], Path(folder), result)
+    result.write(arguments.json)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
     python benchmarks/soak.py MEDIA... [--minutes 60] [--pace 0.3] [--json FILE]
 
 One run is given the files of MEDIA, damaged ones among them, again and again under new names, through a list that grows
-as it goes on. Another follows two RTSP cameras on loopback, whose publisher is killed every few minutes and started
-again after a while, in turns with the server. Both are `streammm run ... --out DIR`; what their whole process trees
-hold is looked at every ten seconds, memory as PSS, where shared pages count once. Files are given in blocks, such that
-all of it uses about `--pace` of a core.
+as it goes on. Another follows two RTSP cameras on loopback, whose server every five minutes, in turns, is killed and
+started again after a while, or stopped for as long; every quarter of an hour the streams end. Both are
+`streammm run ... --out DIR`; what their whole process trees hold is looked at every ten seconds, memory as PSS, where
+shared pages count once. Files are given in blocks, such that all of it uses about `--pace` of a core.
 
 What a run holds is flat if the median of its last quarter is at most 3 % or 8 MiB above that of its first, whichever is
-more, and that of file handles, threads and processes at most 10 % or 2 above it. The first two minutes, in which models load and sizes are found,
-are left out. The slope is the median of those between any two samples (Theil-Sen). It ends with 1 if something grew.
+more, and that of file handles, threads and processes at most 10 % or 2 above it. The first two minutes, in which models
+load and sizes are found, are left out. The slope is the median of those between any two samples (Theil-Sen). It ends
+with 1 if something grew.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from pathlib import Path
 
 import psutil
 from figures import Result
-from rtsp import Camera, make_clip
+from processes import cpu_seconds
+from rtsp import Cameras, make_clip
 
 from streammm.media.listing import list_sources
 
@@ -45,6 +47,7 @@ SAMPLE_SECONDS = 10.0
 SETTLE_SECONDS = 120.0
 NUM_CAMERAS = 2
 FAULT_SECONDS, AWAY_SECONDS = 300.0, 20.0
+CLIP_MINUTES = 15.0
 
 BLOCK_FILES = 256
 """As many sources as a run reads of a list at once."""
@@ -97,15 +100,7 @@ class Watched:
 
     def cpu_seconds(self) -> float:
         """What it has used, with all processes that it started."""
-        total = 0.0
-        for n, each in enumerate(self._tree()):
-            try:
-                times = each.cpu_times()
-            except psutil.Error:
-                continue
-            ended = 0.0 if n else times.children_user + times.children_system
-            total += times.user + times.system + ended
-        return total
+        return cpu_seconds(self.process)
 
     def num_rows(self) -> int:
         """Rows that were written."""
@@ -174,14 +169,14 @@ class Feeder(threading.Thread):
                 yield link
 
 
-def trouble(camera: Camera, stop: threading.Event) -> None:
-    """Kills the publisher and the server in turns, and starts them again."""
-    for victim in itertools.cycle((camera.publisher, camera.server)):
+def trouble(cameras: Cameras, stop: threading.Event) -> None:
+    """Kills the server and stops it in turns, and lets it go on after a while."""
+    for n in itertools.count():
         if stop.wait(FAULT_SECONDS):
             return
-        victim.kill()
+        (cameras.server.freeze if n % 2 else cameras.server.kill)()
         stop.wait(AWAY_SECONDS)
-        victim.start()
+        (cameras.server.thaw if n % 2 else cameras.server.start)()
 
 
 def slope_per_hour(samples: Sequence[Sample], held: str) -> float:
@@ -233,13 +228,13 @@ def outages(out: Path) -> int:
 def soak(arguments: argparse.Namespace, folder: Path) -> bool:
     """Runs both for so long; whether all is flat."""
     files = [found for found in list_sources(map(str, arguments.media)) if isinstance(found, str)]
-    with Camera(make_clip(Path(arguments.clip or files[0]), folder), folder) as camera:
-        live = Watched("live", camera.addresses(NUM_CAMERAS), folder)
+    with Cameras(make_clip(Path(arguments.clip or files[0]), folder, CLIP_MINUTES), folder) as cameras:
+        live = Watched("live", cameras.addresses(NUM_CAMERAS), folder)
         runs = [live]
         feeder = Feeder(files, folder, runs, arguments.pace)
         runs.append(Watched("files", [f"@{folder}/list.txt", "--set", "engine.decoders=1"], folder))
         stop = threading.Event()
-        threading.Thread(target=trouble, args=(camera, stop), daemon=True).start()
+        threading.Thread(target=trouble, args=(cameras, stop), daemon=True).start()
         feeder.start()
         started = time.monotonic()
         while (passed := time.monotonic() - started) < 60 * arguments.minutes:

@@ -69,6 +69,7 @@ def decode_options(config: Config) -> DecodeOptions:
         max_shot_seconds=seconds(segment.max_shot_seconds) if segment.by == "shots" else None,
         speech=SpeechWindow(seconds(config.speech.before_seconds)) if config.speech.recogniser else None,
         mode=config.decode.mode,
+        max_difference=config.decode.max_difference,
         hardware=config.decode.hardware,
         shorter_side=picture.shorter_side,
         crop=picture.crop,
@@ -105,8 +106,9 @@ def with_precision(config: Config, earlier: str | None = None, *, is_here: bool 
     if earlier is None and is_here:
         from streammm.encoders.trial import Place, precision_for
 
-        used = used_modalities(config)
-        looked_at: dict[Modality, str] = {m: getattr(config.encoders, m) for m in used if m != "text"}
+        looked_at: dict[Modality, str] = {
+            m: getattr(config.encoders, m) for m in used_modalities(config) if m != "text"
+        }
         backend = "torch" if runtime.torch_compile else runtime.backend
         precision = precision_for(looked_at, Place(backend, runtime.device, runtime.threads))
     return config.model_copy(update={"runtime": runtime.model_copy(update={"precision": precision})})
@@ -377,6 +379,8 @@ def identity(config: Config) -> dict[str, Any]:
     for section, values in sections.items():
         found |= {f"{section}.{key}": value for key, value in values.items() if key not in _OF_NO_ROW}
     found |= {f"decode.{key}": getattr(config.decode, key) for key in ("mode", "threads")}
+    if config.decode.mode == "adaptive":
+        found["decode.max_difference"] = config.decode.max_difference
     found["runtime.precision"] = config.runtime.precision
     for modality in MODALITIES:
         if modality in used:
@@ -405,6 +409,8 @@ def model_name(config: Config) -> str:
         matters["distractors"] = list(config.distractors)
     matters["precision"] = config.runtime.precision
     matters["mode"] = config.decode.mode
+    if config.decode.mode == "adaptive":
+        matters["max_difference"] = config.decode.max_difference
     if config.model is not None:
         matters["model"] = model_digest(config)
     own = {m: weights_of(config, m) for m in used_modalities(config) if not _is_built_in(config, m)}

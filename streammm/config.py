@@ -105,11 +105,17 @@ class SourcesConfig(_Section):
 class DecodeConfig(_Section):
     """How media is decoded, and what it may use: each source is read in a process of its own."""
 
-    mode: Literal["exact", "fast", "keyframes"] = Field(
+    mode: Literal["exact", "adaptive", "fast", "keyframes"] = Field(
         "exact",
         description="Which pictures are decoded. exact: all that can matter, so that each picture looked at is the one "
-        "shown at its time. fast: those that others refer to; a picture may be a few frames early. keyframes: key "
-        "pictures only, often seconds early.",
+        "shown at its time. adaptive: as exact, but of what lies between two key pictures that are alike only the "
+        "first, for footage in which little happens. fast: those that others refer to; a "
+        "picture may be a few frames early. keyframes: key pictures only, often seconds early.",
+    )
+    max_difference: Positive = Field(
+        1.0,
+        description="By how much key pictures that are alike differ in the mean, on a scale of 255; for adaptive only. "
+        "More decodes less and misses more.",
     )
     hardware: str | None = Field(
         None, description="Device that decodes video where it can, such as cuda. Default: the processor."

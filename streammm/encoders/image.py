@@ -69,15 +69,18 @@ class EfficientNetLite0:
         if self._run is None:
             raise EncodeError(f"{self.name}: encode was called before setup")
         rows = present(segments, self.modality)
-        groups = [segment.frames for segment, is_present in zip(segments, rows, strict=True) if is_present]
-        for frames in groups:
+        there = [segment for segment, is_present in zip(segments, rows, strict=True) if is_present]
+        for frames in (segment.frames for segment in there):
             if frames.shape[1:] != (IMAGE_PIXELS, IMAGE_PIXELS, 3):
                 raise ValueError(f"{self.name} takes frames [T, {IMAGE_PIXELS}, {IMAGE_PIXELS}, 3], got {frames.shape}")
-        tags = np.zeros((len(groups), IMAGE_CLASSES), np.float32)
-        vectors = np.zeros((len(groups), IMAGE_FEATURES), np.float32)
+        tags = np.zeros((len(there), IMAGE_CLASSES), np.float32)
+        vectors = np.zeros((len(there), IMAGE_FEATURES), np.float32)
+        shown = [np.unique(segment.frame_seconds, return_index=True, return_inverse=True) for segment in there]
+        groups = [segment.frames[first] for segment, (_, first, _) in zip(there, shown, strict=True)]
         for i, (probabilities, features) in enumerate(self._run(groups)):
-            tags[i] = probabilities.mean(0)
-            vectors[i] = features.mean(0)
+            times = shown[i][2]  # one picture may be shown at many sampling instants
+            tags[i] = probabilities[times].mean(0)
+            vectors[i] = features[times].mean(0)
         return spread(self.modality, rows, vectors, tags)
 
     def tunable(self) -> NetEncoder:

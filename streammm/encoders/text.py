@@ -5,6 +5,7 @@ It also embeds the names and definitions of classes, against which the vocabular
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -34,7 +35,8 @@ MAX_REMEMBERED_TEXTS = 1024
 class MiniLM:
     """all-MiniLM-L6-v2 over the text of a segment; ``vectors`` have length one, and there are no tags.
 
-    A text is cut off after 256 tokens, as the published model does.
+    A text is cut off after 256 tokens, as the published model does. The net is loaded with the first text that is not
+    in the cache: many sources have none, and the labels of the last run are there.
     """
 
     name = "minilm"
@@ -52,21 +54,23 @@ class MiniLM:
         torch_compile: bool = False,
     ) -> None:
         self.placement = Placement(runtime, device, precision, threads, torch_compile)
-        self._run: Compiled | None = None
         self._tokenizer: Tokenizer | None = None
         self._recent: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
 
     def setup(self) -> None:
-        if self._run is not None:
+        if self._tokenizer is not None:
             return
-        model = MODELS[self.name]
-        model.file(MINILM_FILE)  # it must be there even where a converted copy of the net is
+        MODELS[self.name].file(MINILM_FILE)  # it must be there even where a converted copy of the net is
+        self.placement = self.placement.resolved()
         self._tokenizer = _make_tokenizer()
-        self._run = compile_net(
+
+    @functools.cached_property
+    def _run(self) -> Compiled:
+        return compile_net(
             _make_net,
-            np.array([self._tokenizer.encode("hello").ids], np.int64),
+            np.array([_make_tokenizer().encode("hello").ids], np.int64),
             self.placement,
-            key=model.files[MINILM_FILE] + code_digest("streammm.encoders.bert"),
+            key=MODELS[self.name].files[MINILM_FILE] + code_digest("streammm.encoders.bert"),
             num_free_axes=2,
         )
 
@@ -93,17 +97,16 @@ class MiniLM:
         Raises:
             EncodeError: ``setup`` was not called, or the runtime failed.
         """
-        if self._run is None:
+        if self._tokenizer is None:
             raise EncodeError(f"{self.name}: embed was called before setup")
         if not keep:
             return self._embed(texts)
-        placement = self._run.placement
-        key = [MODELS[self.name].files[MINILM_FILE], placement.runtime, placement.precision, *texts]
+        key = [MODELS[self.name].files[MINILM_FILE], self.placement.runtime, self.placement.precision, *texts]
         digest = hashlib.sha256("\0".join(key).encode()).hexdigest()
         return cached("texts", digest, lambda: {"vectors": self._embed(texts)})["vectors"]
 
     def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        if self._run is None or self._tokenizer is None:
+        if self._tokenizer is None:
             raise EncodeError(f"{self.name}: embed was called before setup")
         different = list(dict.fromkeys(texts))
         by_length: dict[int, dict[str, npt.NDArray[np.int64]]] = {}

@@ -155,6 +155,7 @@ def _seconds(
 
 
 def _is_for_gpu(place: Place) -> bool:
+    """Whether a GPU would be taken."""
     if place.device != "auto" or place.runtime == "openvino":
         return place.device.startswith("cuda")
     return num_gpus() > 0

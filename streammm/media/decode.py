@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import av
 import av.error
@@ -14,9 +15,9 @@ from streammm.errors import SourceError
 from streammm.media.clock import Clock, FrameTimes
 from streammm.media.convert import PictureConverter
 from streammm.media.cutting import Shots
-from streammm.media.lookahead import LookAhead
-from streammm.media.options import DecodeOptions, Mode
+from streammm.media.options import DecodeOptions
 from streammm.media.segmenter import Segmenter
+from streammm.media.selection import Selection, Skip, Step
 from streammm.media.shots import ShotDetector
 from streammm.media.sound import Downmix
 from streammm.media.sound_decoder import SoundDecoder
@@ -27,14 +28,6 @@ from streammm.types import Cue, Modality, Segment
 
 _LAST_CUE_SECONDS = 48 * 3600
 """A caption file of a few bytes may name any time, and with captions alone each window up to it is a row."""
-
-Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
-
-SKIPPED: dict[Mode, Skip] = {"exact": "DEFAULT", "fast": "NONREF", "keyframes": "NONKEY"}
-"""What FFmpeg's decoders leave out in each mode."""
-
-_LEAVES_OUT = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
-"""Decoders that leave out a picture no other refers to, when asked from one packet to the next, and nothing else."""
 
 
 class MediaDecoder:
@@ -74,7 +67,8 @@ class MediaDecoder:
         self._make_clock(container, now)
         self._downmix = Downmix()
         self.sound = SoundDecoder(self.audio) if self.audio is not None else None
-        self._look_ahead: LookAhead | None = None
+        self._selection: Selection | None = None
+        self._is_emptied = False
         self._leaves_pictures_out = False
         self._video_end = Fraction(0)
         self._sound_before = options.speech.before_seconds if options.speech else Fraction(0)
@@ -86,20 +80,19 @@ class MediaDecoder:
 
     def push(self, packet: av.Packet[Any]) -> Iterator[Segment]:
         """Takes the next packet of a used stream, with its timestamps placed on the clock; an empty one flushes."""
-        if packet.stream is self.video and self._leaves_pictures_out and (shown := self.seconds(packet)) is not None:
-            self._video_end = max(self._video_end, shown + (packet.duration or 0) * packet.time_base)
+        if packet.stream is self.video and self._leaves_pictures_out and (end := self._ends(packet)) is not None:
+            self._video_end = max(self._video_end, end)
         if packet.stream is self.text:
             self._decode_text(packet)
-        elif packet.stream is not self.video or self._look_ahead is None:
-            yield from self._decode(packet)
-        elif packet.size == 0:
-            yield from self._decode_needed(self._look_ahead.flush())
-            yield from self._decode(packet)
+        elif packet.stream is self.video and self._selection is not None:
+            yield from self._decode_selected(self._selection.push(packet))
         else:
-            yield from self._decode_needed(self._look_ahead.push(packet))
+            yield from self._decode(packet)
 
     def flush(self) -> Iterator[Segment]:
         """Nothing follows: gives the segments that are left."""
+        if self._selection is not None:
+            yield from self._decode_selected(self._selection.flush())
         if self._leaves_pictures_out:
             self.segmenter.pictures.hold_until(self._video_end)
         yield from self.segmenter.flush()
@@ -115,6 +108,11 @@ class MediaDecoder:
         if stamp is None or self.clock.origin is None:
             return None
         return self.clock.seconds(stamp, packet.time_base)
+
+    def _ends(self, packet: av.Packet[Any]) -> Fraction | None:
+        """When a packet stops being shown or heard, if that is known."""
+        start = self.seconds(packet)
+        return None if start is None else start + (packet.duration or 0) * packet.time_base
 
     def sound_from(self, target: Fraction) -> Fraction:
         """From where packets of sound must be decoded for the segment at a time to be whole."""
@@ -190,29 +188,50 @@ class MediaDecoder:
         assert self.video is not None
         set_up_video(self.video, options.threads, options.max_pixels)
         self.times = FrameTimes(self.clock, self.video, use_dts=container.format.name == "avi")
-        if self._shots is not None or self.times.use_dts:
-            return  # every picture counts, or is needed to know the others' times
-        self.skip(SKIPPED[options.mode])
-        self._leaves_pictures_out = options.mode != "exact"
-        if options.mode == "exact" and not self._is_live and self.video.codec_context.name in _LEAVES_OUT:
-            scale = (self.video.time_base or 0) * options.windows.frames_per_second
-            rate = options.windows.frames_per_second
+        scale = (self.video.time_base or 0) * options.windows.frames_per_second
+        rate = options.windows.frames_per_second
 
-            def is_sampled(pts: int, next_pts: int) -> bool:
-                shift = (self.clock.origin or 0) * rate + Fraction(1, 2)
-                return _ceil(next_pts * scale - shift) > _ceil(pts * scale - shift)
+        def is_sampled(pts: int, next_pts: int) -> bool:
+            shift = (self.clock.origin or 0) * rate + Fraction(1, 2)
+            return _ceil(next_pts * scale - shift) > _ceil(pts * scale - shift)
 
-            self._look_ahead = LookAhead(is_sampled)
+        self._selection = Selection(
+            self.video.codec_context,
+            options,
+            is_sampled,
+            is_live=self._is_live,
+            is_whole=self._shots is not None or self.times.use_dts,  # which need others to know a picture's time
+        )
+        self.skip(self._selection.skips)
+        self._leaves_pictures_out = self._selection.skips != "DEFAULT"
 
     # --- decoding
 
-    def _decode_needed(self, packets: Iterable[tuple[av.Packet[Any], bool]]) -> Iterator[Segment]:
-        for packet, is_needed in packets:
-            self.skip("DEFAULT" if is_needed else "NONREF")
-            yield from self._decode(packet)
+    def _decode_selected(self, steps: Iterable[Step]) -> Iterator[Segment]:
+        for step in steps:
+            if step.skip is not None:
+                self.skip(step.skip)
+            if step.packet is not None:
+                yield from self._decode(step.packet)
+            elif not self._is_emptied:
+                yield from self._empty()
+            if ends := [end for end in map(self._ends, step.stands_for) if end is not None]:
+                self.segmenter.pictures.hold_until(max(ends))
+
+    def _empty(self) -> Iterator[Segment]:
+        assert self.video is not None
+        frames: list[av.VideoFrame] = []
+        with suppress(av.error.FFmpegError, ValueError):
+            frames = self.video.codec_context.decode(None)
+        self.video.codec_context.flush_buffers()
+        self._is_emptied = True
+        for frame in frames:
+            yield from self._push_picture(frame)
 
     def _decode(self, packet: av.Packet[Any]) -> Iterator[Segment]:
         modality: Modality = "video" if packet.stream is self.video else "audio"
+        if modality == "video":
+            self._is_emptied = False
         try:
             frames = self._frames(packet)
         except (av.error.FFmpegError, ValueError) as error:

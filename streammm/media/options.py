@@ -10,7 +10,7 @@ from streammm.media.cutting import Windows
 from streammm.media.filter import SourceFilter
 from streammm.media.network import NetworkOptions
 
-Mode = Literal["exact", "fast", "keyframes"]
+Mode = Literal["exact", "adaptive", "fast", "keyframes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,10 @@ class DecodeOptions:
     """How sources are decoded and cut.
 
     ``shorter_side`` and ``crop`` are the pictures that the image encoder wants, in pixels; with ``whole`` a picture is
-    not cut but fitted into ``crop`` x ``crop``, over black. ``threads`` is how many
-    threads one source's video decoder may use; a picture of over ``max_pixels`` is an error. ``mode`` says which
-    pictures are decoded: all that can matter, only those that others refer to, or only key pictures. ``hardware``
+    not cut but fitted into ``crop`` x ``crop``, over black. ``threads`` is how many threads one source's video decoder
+    may use; a picture of over ``max_pixels`` is an error. ``mode`` says which pictures are decoded: all that can
+    matter, these but only the first where nothing changes, only those that others refer to, or only key pictures.
+    ``max_difference`` is what key pictures may differ by where nothing changes between them. ``hardware``
     names the device that decodes where it can, such as ``cuda``. With ``max_shot_seconds`` segments are shots. With
     ``speech`` the sound around each segment without captions is handed over with it. ``filter`` says which sources are
     left out.
@@ -79,6 +80,7 @@ class DecodeOptions:
     max_shot_seconds: Fraction | None = None
     speech: SpeechWindow | None = None
     mode: Mode = "exact"
+    max_difference: float = 1.0
     hardware: str | None = None
     shorter_side: int = 256
     crop: int = 224

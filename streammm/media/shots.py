@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-import av.error
 import numpy as np
-import numpy.typing as npt
-from av.video.reformatter import Interpolation, VideoReformatter
 
-_WIDTH, _HEIGHT = 32, 18
+from streammm.media.thumbnails import Thumbnail, Thumbnails
 
 _NEIGHBOURS = 2
 
@@ -24,11 +21,11 @@ _NEIGHBOURS = 2
 @dataclass(frozen=True, slots=True)
 class _Picture:
     start: Fraction
-    small: npt.NDArray[np.int16]
+    small: Thumbnail
     difference: float  # from the picture before
 
 
-def _difference(one: npt.NDArray[np.int16], other: npt.NDArray[np.int16]) -> float:
+def _difference(one: Thumbnail, other: Thumbnail) -> float:
     return float(np.abs(one - other).mean())
 
 
@@ -55,7 +52,7 @@ class ShotDetector:
         self._least_seconds = least_seconds
         self._least_difference = least_difference
         self._least_ratio = least_ratio
-        self._reformatter = VideoReformatter()
+        self._small = Thumbnails()
         self._pictures: deque[_Picture] = deque(maxlen=2 * _NEIGHBOURS + 2)
         self._last_cut: Fraction | None = None
         self.decided: Fraction | None = None
@@ -103,17 +100,3 @@ class ShotDetector:
         before, after = pictures[max(0, n - 1 - _NEIGHBOURS) : max(0, n - 1)], pictures[n + 1 : n + 1 + _NEIGHBOURS]
         goes_back = any(_difference(p.small, pictures[n - 1].small) < limit for p in after)
         return goes_back or any(_difference(p.small, pictures[n].small) < limit for p in before)
-
-    def _small(self, frame: av.VideoFrame) -> npt.NDArray[np.int16] | None:
-        """int16 [3, 18, 32], or None for a picture that cannot be scaled."""
-        try:
-            small = self._reformatter.reformat(
-                frame, width=_WIDTH, height=_HEIGHT, format="yuv444p", interpolation=Interpolation.AREA
-            )
-        except (av.error.FFmpegError, ValueError):
-            return None
-        planes = [
-            np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:_HEIGHT, :_WIDTH]
-            for plane in small.planes
-        ]
-        return np.stack(planes).astype(np.int16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,24 @@ def test_a_segment_is_the_mean_of_its_frames(
     result = encoder.encode([make_segment(frames)])
     np.testing.assert_allclose(result.tags[0], logits.softmax(1).mean(0), atol=1e-5)
     np.testing.assert_allclose(result.vectors[0], features.mean(0), atol=1e-4)
+
+
+def test_a_picture_that_is_shown_longer_is_looked_at_once(
+    encoder: EfficientNetLite0,
+    clip_frames: Frames,
+    make_segment: Callable[..., Segment],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b = clip_frames[0], clip_frames[15]
+    held = replace(make_segment(np.stack([a, a, a, b])), frame_seconds=np.array([0.0, 0.0, 0.0, 1.5]))
+    expected = encoder.encode([make_segment(np.stack([a, b]))])
+    each = encoder.encode([make_segment(np.stack([a])), make_segment(np.stack([b]))])
+    run, given = encoder._run, []
+    monkeypatch.setattr(encoder, "_run", lambda groups: (given.extend(map(len, groups)), run(groups))[1])
+    found = encoder.encode([held])
+    assert given == [2]
+    np.testing.assert_allclose(found.tags[0], 0.75 * each.tags[0] + 0.25 * each.tags[1], atol=1e-4)
+    assert np.abs(found.tags[0] - expected.tags[0]).max() > 1e-3
 
 
 def test_a_row_does_not_depend_on_the_batch(

@@ -48,6 +48,11 @@ class Server:
         if self._port is not None:
             wait_for(self._port, self.name)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        return self._process.pid
+
     def kill(self) -> None:
         if self._process.poll() is None:
             self.thaw()

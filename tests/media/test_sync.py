@@ -128,7 +128,7 @@ def test_pictures_that_cannot_matter_are_left_out_and_nothing_changes(
         MediaDecoder, "_push_picture", lambda self, frame: (decoded.append(frame.pts), push(self, frame))[1]
     )
     some, num_some = read(path, options=options), len(decoded)
-    monkeypatch.setattr("streammm.media.decode._LEAVES_OUT", frozenset())
+    monkeypatch.setattr("streammm.media.selection._LEAVES_OUT", frozenset())
     every = read(path, options=options)
     assert num_some < len(decoded) - num_some == 150
     for one, other in zip(some, every, strict=True):

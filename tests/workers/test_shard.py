@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ class SlowDecoder:
     waiting = 0
     most_waiting = 0
     lock = threading.Lock()
-    made: list[SlowDecoder] = []
+    made: ClassVar[list[SlowDecoder]] = []
 
     def __init__(self) -> None:
         self.next_segment: dict[str, int] = {}
