@@ -151,10 +151,10 @@ def _encoders(
     sizes: Sequence[int],
     repeats: int,
     bare: dict[str, float],
-) -> float:
-    """Speed of encoders and fusion on ready segments; returns the best media hours an hour."""
+) -> dict[str, float]:
+    """Speed of encoders and fusion on ready segments; returns the best media hours an hour by precision."""
     print(f"{'precision':<10} {'segments':>8} {'media h/h':>10} {'of nets':>8} {'utilised':>9} {'memory MiB':>11}")
-    best = 0.0
+    best: dict[str, float] = {}
     looking = Utilisation(device)
     for precision in precisions:
         config = load(settings=[f"runtime.device={device}", f"runtime.precision={precision}", "runtime.backend=torch"])
@@ -186,7 +186,7 @@ def _encoders(
             print(
                 f"{precision:<10} {size:>8} {figure.median:>10.0f} {share:>8.0%} {looking!s:>9} {_memory(device):>11}"
             )
-            best = max(best, figure.median)
+            best[precision] = max(best.get(precision, 0.0), figure.median)
         for thread in threads.values():
             thread.shutdown()
     print()
@@ -240,7 +240,7 @@ class _Counter:
         pass
 
 
-def _run(result: Result, device: str, folder: Path, alone: float) -> None:
+def _run(result: Result, device: str, folder: Path, by_precision: dict[str, float]) -> None:
     """A whole run over a folder, from its first row on, so that loading does not count."""
     config = with_precision(load(settings=[f"runtime.device={device}"]))
     sources = [name for name in list_sources([str(folder)], listing_options(config)) if isinstance(name, str)]
@@ -253,9 +253,9 @@ def _run(result: Result, device: str, folder: Path, alone: float) -> None:
         seconds = time.perf_counter() - (counter.first or time.perf_counter())
     if not counter.media_seconds or seconds <= 0:
         raise ConfigError(f"nothing in {folder} could be read")
-    cores = engine.num_cores()
+    cores, alone = engine.num_cores(), by_precision[config.runtime.precision]
     rate = result.add("run", "media h/h", [counter.media_seconds / seconds], "more").median
-    print(f"run: {len(sources)} files, {counter.num_failed} given up, {counter.media_seconds / 3600:.2f} h of media")
+    print(f"run: {len(sources)} files, {counter.num_failed} given up, {counter.media_seconds:.0f} s of media")
     print(f"{rate:.0f} media h/h in {config.runtime.precision} with {cores} cores; utilised {looking}")
     print(f"that is {rate / alone:.0%} of the encoders alone")
     needed = cores * alone / rate

@@ -222,7 +222,8 @@ def _bench(config: Config, media: Path | None, as_json: bool) -> None:
         for way in ways:
             typer.echo(json.dumps(asdict(way)))
         return
-    _out.print(render(ways), highlight=False)
+    for part in render(ways):
+        _out.print(part, highlight=False)
     what = "segments that are made up for it" if media is None else f"the first segments of {media}"
     _out.print(f"\non {what}; agreement is with torch in fp32", highlight=False, markup=False, soft_wrap=True)
 

@@ -37,7 +37,7 @@ def _segment(modality: Modality, n: int) -> Segment:
         frames=frames,
         frame_seconds=np.full(len(frames), n + 0.5),
         waveform=_sound(random) if modality == "audio" else np.zeros(0, np.float32),
-        cues=(Cue(float(n), n + 1.0, _TEXTS[n % len(_TEXTS)]),) if modality == "text" else (),
+        cues=(Cue(float(n), n + 1.0, f"{_TEXTS[n % len(_TEXTS)]}, {n}"),) if modality == "text" else (),
         status={m: Status.OK if m == modality else Status.ABSENT for m in MODALITIES},
     )
 

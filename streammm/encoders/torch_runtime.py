@@ -43,10 +43,8 @@ def compile_on_torch(
         torch.set_num_threads(placement.threads)
         compiled = PerGroup(functools.partial(_infer, net), placement, cpu_chunk)
     else:
-        net_or_graph = (
-            captured(net, _varied(torch.as_tensor(example), gpu_batch), placement) if num_free_axes == 1 else net
-        )
-        compiled = FixedBatches(net_or_graph, placement, gpu_batch)
+        batch = _varied(torch.as_tensor(example), gpu_batch)
+        compiled = FixedBatches(captured(net, batch, placement) if num_free_axes == 1 else net, placement, gpu_batch)
     _warm_up(compiled, torch.as_tensor(example), cpu_chunk)
     return compiled
 
@@ -66,10 +64,11 @@ def upload(items: Items, device: torch.device) -> Tensor:
 def _varied(example: Tensor, batch: int) -> Tensor:
     """A batch like an example, filled with what is not all the same."""
     shape = (batch, *example.shape[1:])
+    seeded = torch.Generator().manual_seed(0)
     if example.is_floating_point():
-        return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(example.dtype)
+        return torch.randn(shape, generator=seeded).to(example.dtype)
     if example.dtype == torch.uint8:
-        return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+        return torch.randint(0, 256, shape, generator=seeded, dtype=torch.uint8)
     return example.expand(shape).clone()  # numbers of tokens: others may not be there
 
 
@@ -94,7 +93,7 @@ class FixedBatches:
     """Joins all groups and runs batches of one size, the last one filled up with zeros.
 
     Kernels are chosen by shape, so that one shape means one order of summation whoever is in the batch. While a batch
-    is computed, the next one is already joined and copied to the GPU on a stream of its own.
+    is computed, the next one is already copied to the GPU, on a stream of its own.
     """
 
     def __init__(self, net: Callable[[Tensor], Any], placement: Placement, batch: int = GPU_BATCH) -> None:
@@ -102,7 +101,8 @@ class FixedBatches:
         self._net = net
         self._batch = batch
         self._device = torch.device(placement.device)
-        self._copies = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        is_on_gpu = self._device.type == "cuda"
+        self._copies = torch.cuda.Stream(self._device) if is_on_gpu else None  # type: ignore[no-untyped-call]
 
     def __call__(self, groups: Sequence[Items]) -> list[Outputs]:
         if not groups:
@@ -127,7 +127,7 @@ class FixedBatches:
         if self._copies is None or batch.is_cuda:
             return batch
         with torch.cuda.stream(self._copies):
-            copy = batch.pin_memory().to(self._device, non_blocking=True)
+            copy = upload(batch, self._device)
         computes = torch.cuda.current_stream(self._device)
         computes.wait_stream(self._copies)
         copy.record_stream(computes)  # its memory is not used again before it was read
