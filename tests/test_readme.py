@@ -72,7 +72,7 @@ def test_what_is_shown_has_the_form_of_what_is_written() -> None:
 def test_the_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"(?:`|\$ |^)make (\w+)", README, re.MULTILINE))
-    assert targets == {"demo", "docs", "test", "check", "servers"}
+    assert targets == {"bench", "demo", "docs", "test", "check", "servers"}
     assert all(f"\n{target}: " in makefile for target in targets)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from streammm.encoders.base import USUAL_PICTURE, present, spread
 from streammm.encoders.openvino_cpu import code_digest
@@ -75,12 +76,12 @@ class EfficientNetLite0:
                 raise ValueError(f"{self.name} takes frames [T, {IMAGE_PIXELS}, {IMAGE_PIXELS}, 3], got {frames.shape}")
         tags = np.zeros((len(there), IMAGE_CLASSES), np.float32)
         vectors = np.zeros((len(there), IMAGE_FEATURES), np.float32)
-        shown = [np.unique(segment.frame_seconds, return_index=True, return_inverse=True) for segment in there]
-        groups = [segment.frames[first] for segment, (_, first, _) in zip(there, shown, strict=True)]
+        is_new = [_is_new(segment) for segment in there]
+        groups = [segment.frames[new] for segment, new in zip(there, is_new, strict=True)]
         for i, (probabilities, features) in enumerate(self._run(groups)):
-            times = shown[i][2]  # one picture may be shown at many sampling instants
-            tags[i] = probabilities[times].mean(0)
-            vectors[i] = features[times].mean(0)
+            which = np.cumsum(is_new[i]) - 1
+            tags[i] = probabilities[which].mean(0)
+            vectors[i] = features[which].mean(0)
         return spread(self.modality, rows, vectors, tags)
 
     def tunable(self) -> NetEncoder:
@@ -99,6 +100,13 @@ class EfficientNetLite0:
             one_item=False,
         )
         return NetEncoder(recipe, self.placement)
+
+
+def _is_new(segment: Segment) -> npt.NDArray[np.bool_]:
+    """Which frames differ from the one before, bool [T]: a picture that is shown for long is looked at once."""
+    frames, times = segment.frames, segment.frame_seconds
+    same = [times[t] == times[t - 1] and np.array_equal(frames[t], frames[t - 1]) for t in range(1, len(frames))]
+    return ~np.array([False, *same], np.bool_)
 
 
 def make_net() -> EfficientNetLite:
