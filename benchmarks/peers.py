@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("media", type=Path, help="a film with picture and sound, or a folder of some")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--parts", nargs="+", choices=["cold", "warm", "faults"], default=["cold", "warm", "faults"])
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES), help="of the warm runs")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the clips that are copied")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--precision", default="fp32", help="of the nets of all")
@@ -87,12 +88,12 @@ def main() -> None:
             if "cold" in arguments.parts:
                 measure_cold(bench, short[0])
             for size, (few, many) in (QUICK_COPIES if arguments.quick else COPIES).items():
-                if "warm" in arguments.parts:
+                if "warm" in arguments.parts and size in arguments.sizes:
                     media = make_media(film, bench.folder, size, arguments.seconds)
                     measure_warm(bench, media, arguments.seconds, few, many)
             if "faults" in arguments.parts:
                 count_faults(bench)
-            print_goals(bench, SIZES)
+            print_goals(bench, arguments.sizes)
         finally:
             bench.close()
     bench.result.write(arguments.json)
