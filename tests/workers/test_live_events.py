@@ -61,11 +61,15 @@ def camera() -> Iterator[str]:
 
 
 class Stopper(Recorder):
-    """Stops the run, as Ctrl-C does, once an event has opened."""
+    """Stops the run, as Ctrl-C does, once an event has opened; a second Ctrl-C would end it at once."""
+
+    has_stopped = False
 
     def entries(self, entries: Sequence[Entry]) -> None:
         super().entries(entries)
-        if any(e.kind == "event" and json.loads(e.text)["state"] == "open" for e in entries):
+        has_opened = any(e.kind == "event" and json.loads(e.text)["state"] == "open" for e in entries)
+        if has_opened and not self.has_stopped:
+            self.has_stopped = True
             os.kill(os.getpid(), signal.SIGINT)
 
 
