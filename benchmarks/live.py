@@ -13,13 +13,13 @@ the same streams, looks at two pictures a second with the same net on the same r
 
 First `--streams` streams are followed by each way in alternating order: CPU of the whole process tree for a second of a
 stream, and latency, from a segment's end to when its row can be read in the file. The end is on the wall's clock: that
-of the stream, set by the packet that was least late, as streammm and the plain script find it. For `inference` it is
-from when a picture has been decoded, as that says.
+of the stream, set by the packet that was least late, as streammm and the plain script find it. `inference` only says
+when a picture had been decoded, so the last column, what there is of latency after decoding, is what compares all.
 
-Then the number of streams is doubled until a way does not keep up, and halved between the last two numbers. A way keeps
-up if, over half a minute, 98 % of the rows of all streams come whole (all pictures, no outage, nothing left out to
-catch up; one of each stream may fall outside), 95 % of them at most 2 s late, and those of the last ten seconds less
-than half a second later than those of the first ten.
+Then the number of streams is doubled until a way does not keep up, and halved between the last two numbers, to within
+an eighth. A way keeps up if 98 % of the rows of all streams come whole (all pictures, no outage, nothing left out to
+catch up; one of each stream may fall outside), 95 % of them at most 2 s late, and those of the last third of the time
+less than half a second later than those of the first.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PRECISION = "fp32"
 HERE = Path(__file__).resolve().parent
 INFERENCE = user_cache_path("streammm-peers") / "live_inference"
 FRAMES = 4
-MEASURED_SECONDS = 30.0
+MEASURED_SECONDS, SEARCHED_SECONDS = 30.0, 20.0
 LOOK_SECONDS = 0.02
 
 SHARE_OF_ROWS, LATE_SECONDS, GROWTH_SECONDS = 0.98, 2.0, 0.5
@@ -67,11 +67,13 @@ class Way:
         command: from addresses and an empty folder; rows come in results.jsonl there.
         row_seconds: of a stream, for each row.
         end: when what a row is about was over, in Unix time; None for a row that is not whole.
+        decoded: how many seconds after that it had been decoded; None where the end is not known, and `end` is that.
     """
 
     command: Callable[[Sequence[str], Path], list[object]]
     row_seconds: float
     end: Callable[[dict[str, Any]], float | None]
+    decoded: Callable[[dict[str, Any]], float] | None
 
 
 def run_streammm(addresses: Sequence[str], folder: Path) -> list[object]:
@@ -91,10 +93,10 @@ def run_inference(addresses: Sequence[str], folder: Path) -> list[object]:
     """The command of the peer, which is given the net as a file."""
     import openvino
 
-    from streammm.encoders.image import _EXAMPLE, _make_net
+    from streammm.encoders.image import _EXAMPLE, make_net
     from streammm.encoders.openvino_cpu import _convert
 
-    net = _convert(openvino, _make_net(), _EXAMPLE, num_free_axes=1)
+    net = _convert(openvino, make_net(), _EXAMPLE, num_free_axes=1)
     openvino.save_model(net, folder / "net.xml", compress_to_fp16=False)
     script = [INFERENCE / "bin" / "python", HERE / "live_inference.py", "--precision", PRECISION]
     return [*script, "--net", folder / "net.xml", "--out", folder / "results.jsonl", *addresses]
@@ -109,15 +111,21 @@ def segment_end(row: dict[str, Any]) -> float | None:
     return began + float(row["end_seconds"] - row["start_seconds"])
 
 
-def picture_end(row: dict[str, Any]) -> float:
-    """Of a row of a picture."""
+def segment_decoded(row: dict[str, Any]) -> float:
+    """Of a row of a segment."""
+    return float(row["live"]["lag_seconds"])
+
+
+def picture_decoded(row: dict[str, Any]) -> float:
+    """When the picture of a row had been decoded."""
     return datetime.fromisoformat(row["start"]).timestamp()
 
 
 WAYS = {
-    "streammm": Way(run_streammm, 2.0, segment_end),
-    "plain script": Way(run_plain, 2.0, segment_end),
-    "inference": Way(run_inference, 0.52, picture_end),  # its limiter waits for whole pictures: each thirteenth of 25
+    "streammm": Way(run_streammm, 2.0, segment_end, segment_decoded),
+    "plain script": Way(run_plain, 2.0, segment_end, segment_decoded),
+    # Its limiter waits for whole pictures: each thirteenth of 25.
+    "inference": Way(run_inference, 0.52, picture_decoded, None),
 }
 
 
@@ -138,6 +146,9 @@ class Followed:
     num_streams: int
     latencies: tuple[tuple[float, float], ...]
     """When a whole row came, and how late it was; seconds."""
+
+    after: float
+    """How long after its decoding half of the rows come at the most, seconds."""
 
     cpu: float
     """CPU seconds a second."""
@@ -195,7 +206,7 @@ class Rows:
         self.lines += [(now, line) for line in lines]
 
 
-def follow(name: str, num_streams: int, clip: Path) -> Followed:
+def follow(name: str, num_streams: int, clip: Path, measured_seconds: float) -> Followed:
     """Lets a way follow so many streams until all have begun, and then measures it."""
     way = WAYS[name]
     with tempfile.TemporaryDirectory() as temporary, Cameras(clip, Path(temporary)) as cameras:
@@ -219,7 +230,7 @@ def follow(name: str, num_streams: int, clip: Path) -> Followed:
                 time.sleep(LOOK_SECONDS)
                 rows.look()
             since, cpu, server = time.time(), cpu_seconds(process), cameras.cpu_seconds()
-            while time.time() - since < MEASURED_SECONDS:
+            while time.time() - since < measured_seconds:
                 time.sleep(LOOK_SECONDS)
                 rows.look()
             seconds = time.time() - since
@@ -228,10 +239,12 @@ def follow(name: str, num_streams: int, clip: Path) -> Followed:
             memory = sum(each.memory_full_info().pss for each in tree) / 2**20
         finally:
             _end(process)
-    ends = [(at, way.end(json.loads(line))) for at, line in rows.lines if at >= since]
-    late = tuple((at, at - end) for at, end in ends if end is not None)
+    came = [(at, json.loads(line)) for at, line in rows.lines if at >= since]
+    whole = [(at, at - end, row) for at, row in came if (end := way.end(row)) is not None]
+    late = tuple((at, late) for at, late, _ in whole)
+    after = statistics.median([late - (way.decoded(row) if way.decoded else 0.0) for _, late, row in whole] or [0.0])
     num_rows = num_streams * (seconds / way.row_seconds - 1)  # one of each may have come just before or after
-    return Followed(num_streams, late, *used, memory, min(1.0, len(late) / num_rows))
+    return Followed(num_streams, late, after, *used, memory, min(1.0, len(late) / num_rows))
 
 
 def _end(process: psutil.Popen) -> None:
@@ -256,43 +269,44 @@ def say(way: str, found: Followed) -> None:
     )
 
 
-def compare(num_streams: int, clip: Path, repeats: int, result: Result) -> None:
-    """The table of one number of streams."""
+def compare(num_streams: int, clip: Path, repeats: int, result: Result) -> dict[str, bool]:
+    """The table of one number of streams; says which ways keep up with it."""
     found: dict[str, list[Followed]] = defaultdict(list)
     for repeat in range(repeats):
         for way in list(WAYS)[:: 1 if repeat % 2 == 0 else -1]:
-            found[way].append(follow(way, num_streams, clip))
+            found[way].append(follow(way, num_streams, clip, MEASURED_SECONDS))
             say(way, found[way][-1])
     print(f"\n{num_streams} streams, medians of {repeats}")
-    print(f"{'':16}{'CPU ms/stream s':>22}{'late s':>24}{'95 % s':>24}{'MiB':>8}{'server cores':>14}")
+    heads = f"{'CPU ms/stream s':>22}{'late s':>24}{'95 % s':>24}{'after decoding s':>24}{'MiB':>8}{'server cores':>14}"
+    print(f"{'':16}{heads}")
     for way, runs in found.items():
-        figures = [
-            result.add(f"{way}/CPU", "ms a stream second", [1000 * run.cpu / num_streams for run in runs]),
-            result.add(f"{way}/late, median", "s", [run.p50 for run in runs]),
-            result.add(f"{way}/late, 95 %", "s", [run.p95 for run in runs]),
-        ]
+        cpu = result.add(f"{way}/CPU", "ms a stream second", [1000 * run.cpu / num_streams for run in runs])
+        figures = [str(cpu)]
+        if WAYS[way].decoded is None:
+            figures += ["-", "-"]
+        else:
+            figures.append(str(result.add(f"{way}/late, median", "s", [run.p50 for run in runs])))
+            figures.append(str(result.add(f"{way}/late, 95 %", "s", [run.p95 for run in runs])))
+        figures.append(str(result.add(f"{way}/after decoding", "s", [run.after for run in runs])))
         memory = result.add(f"{way}/memory", "MiB", [run.memory_mib for run in runs])
         server = statistics.median(run.server_cpu for run in runs)
         print(
-            f"{way:16}{figures[0]!s:>22}{figures[1]!s:>24}{figures[2]!s:>24}{memory.median:8.0f}{server:14.2f}",
+            f"{way:16}{figures[0]:>22}" + "".join(f"{each:>24}" for each in figures[1:]),
+            f"{memory.median:7.0f}{server:14.2f}",
             flush=True,
         )
+    return {way: runs[-1].keeps_up for way, runs in found.items()}
 
 
-def most_streams(way: str, clip: Path, first: int, most: int) -> int:
-    """The largest number of streams that a way keeps up with, to within a sixteenth."""
-    good, bad, number = 0, most + 1, first
-    while good < number < bad:
-        found = follow(way, number, clip)
+def most_streams(way: str, clip: Path, good: int, bad: int) -> int:
+    """The largest number of streams that a way keeps up with, to within an eighth: with ``good`` at least."""
+    is_open = True
+    while bad - good > max(1, bad // 8):
+        number = min(bad - 1, 2 * good or 8) if is_open else (good + bad) // 2
+        found = follow(way, number, clip, SEARCHED_SECONDS)
         say(way, found)
-        if found.keeps_up:
-            good = number
-        else:
-            bad = number
-        is_between = bad <= most
-        number = (good + bad) // 2 if is_between else min(most, 2 * number)
-        if is_between and bad - good <= max(1, bad // 16):
-            break
+        good, bad = (number, bad) if found.keeps_up else (good, number)
+        is_open = is_open and found.keeps_up
     return good
 
 
@@ -316,12 +330,14 @@ def main() -> None:
     result = Result("live")
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(arguments.clip, Path(folder), minutes=10.0)
+        keeps_up: dict[str, bool] = {}
         if arguments.streams:
-            compare(arguments.streams, clip, arguments.repeats, result)
+            keeps_up = compare(arguments.streams, clip, arguments.repeats, result)
         if arguments.most:
             print(f"\n{'':16}{'streams that it keeps up with':>32}")
         for way in WAYS if arguments.most else ():
-            most = most_streams(way, clip, arguments.streams or 8, arguments.most)
+            good, bad = (arguments.streams, arguments.most + 1) if keeps_up.get(way, True) else (0, arguments.streams)
+            most = most_streams(way, clip, good, bad)
             result.add(f"{way}/streams", "streams", [most], "more")
             print(f"{way:16}{most:32}", flush=True)
     result.write(arguments.json)

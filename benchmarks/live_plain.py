@@ -75,7 +75,7 @@ class Camera(threading.Thread):
             sound, self._sound = self._sound[:SAMPLES], self._sound[SAMPLES:]
             begin = SECONDS * self._index
             at = self._address, self._index, begin, begin + SECONDS
-            more = {"amounts": AMOUNTS, "live": LiveState(zero + begin, 0.0)}
+            more = {"amounts": AMOUNTS, "live": LiveState(zero + begin, time.time() - zero - begin - SECONDS)}
             self._segments.put(Segment(*at, frames, np.zeros(FRAMES), sound, (), STATUS, **more))
             self._index += 1
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import Any
 
 import av
@@ -120,7 +121,7 @@ class Clock:
             duration: how long it is shown.
         """
         if self.origin is None:
-            self.origin = raw - (Fraction(self._now()) if self._now else 0)
+            self.origin = raw - self._wall()
             self._reference = raw
         before = raw
         if self._wraps and (near := self._raw.get(stream, self._reference)) is not None:
@@ -141,6 +142,17 @@ class Clock:
         time = pts * time_base
         return time - self.origin if self.origin else time
 
+    def in_seconds(self, time_base: Fraction) -> Callable[[int], float]:
+        """`seconds` as a function that gives the nearest float: in whole numbers, since every packet asks.
+
+        To be made when something was placed.
+        """
+        origin = self.origin or Fraction(0)
+        whole = lcm(time_base.denominator, origin.denominator)
+        per_tick = time_base.numerator * (whole // time_base.denominator)
+        first = origin.numerator * (whole // origin.denominator)
+        return lambda pts: (pts * per_tick - first) / whole
+
     def move(self, seconds: Fraction) -> None:
         """Lets everything that follows be later by so much: a live source whose own clock is off."""
         self._catch_up()
@@ -151,6 +163,10 @@ class Clock:
             self._epochs[stream] = len(self._shifts) - 1
             self._times[stream] += seconds
         self._end += seconds
+
+    def _wall(self) -> Fraction:
+        """What `now` says, to a microsecond: a float's own fraction makes all that is added to it slow."""
+        return Fraction(round(self._now() * 1_000_000), 1_000_000) if self._now else Fraction(0)
 
     def _was_away(self, stream: int, step: Fraction) -> bool:
         """True where the wall's clock moved on as far as the stream's: nothing came, and nothing jumped."""
@@ -167,7 +183,7 @@ class Clock:
             if -1 <= bare + self._shifts[later] - last <= self.max_step_seconds:
                 self._epochs[stream] = later
                 return bare + self._shifts[later]
-        goes_on = max(self._end, Fraction(self._now())) if self._now else self._end
+        goes_on = max(self._end, self._wall()) if self._now else self._end
         self._shifts.append(goes_on - ahead - bare)
         self._epochs[stream] = len(self._shifts) - 1
         return goes_on - ahead

@@ -22,6 +22,7 @@ from streammm.errors import SourceError
 from streammm.media.address import public_name, scheme
 from streammm.media.decode import MediaDecoder
 from streammm.media.lag import Lag
+from streammm.media.naps import Naps
 from streammm.media.opening import open_source
 from streammm.media.options import DecodeOptions
 from streammm.media.source import reason
@@ -32,6 +33,12 @@ _RTCP_SECONDS = 6.0
 
 LOST = "reopen: nothing of its"
 """How the reason begins where one of the streams has stayed away."""
+
+_LOOK_SECONDS = 0.25
+"""How often it is judged whether the connection must end."""
+
+_PILES_UP = frozenset({"rtmp", "rtmps", "rtsp", "rtsps", "tcp", "udp"})
+"""Where packets wait in a buffer that is large enough while nobody reads them."""
 
 _KEY_SECONDS = 30.0
 """Only key pictures may be further apart than a stream's absence is borne with."""
@@ -74,6 +81,8 @@ class LiveConnection:
         self._decoder: MediaDecoder | None = None
         self._lag = Lag(options.live)
         self._got: dict[str, tuple[float, float]] = {}
+        self._looked = 0.0
+        self._naps: Naps | None = None
         threading.Thread(target=self._run, name="streammm-live", daemon=True).start()
 
     def is_open(self, wait_seconds: float) -> bool:
@@ -141,19 +150,38 @@ class LiveConnection:
 
     def _read(self, container: Any, decoder: MediaDecoder) -> str:
         """Reads until the connection ends and says why it did."""
+        if self._may_nap:
+            self._naps = Naps(self._now())
+        asked = self._now()
         try:
             for packet in self._synchronised(container, decoder):
+                waited = self._now() - asked
                 self._num_packets += 1
                 decoder.clock.place(packet)
                 for segment in decoder.push(packet):
                     self._put(segment)
                 if why := self._judge(packet, decoder):
                     return why
+                if self._naps is not None:
+                    self._nap(self._naps, waited, packet.size, decoder.segmenter.next_end)
+                asked = self._now()
         except IndexError:
             return "reopen: the streams in it have changed"
         except av.error.FFmpegError as error:
             return reason(error)
         return "it ended"
+
+    @property
+    def _may_nap(self) -> bool:
+        kind, options = scheme(self._source), self._options
+        is_udp = kind.startswith("rtsp") and options.network.rtsp_transport == "udp"
+        return kind in _PILES_UP and not is_udp and options.max_shot_seconds is None
+
+    def _nap(self, naps: Naps, waited_seconds: float, num_bytes: int, next_end: float) -> None:
+        naps.note(num_bytes)
+        if self._lag.seconds < self._options.live.restore_lag_seconds:
+            if seconds := naps.seconds(self._now(), waited_seconds, next_end):
+                time.sleep(seconds)
 
     def _synchronised(self, container: Any, decoder: MediaDecoder) -> Iterator[Any]:
         """The packets; those of RTSP from where both streams are on one clock."""
@@ -185,14 +213,16 @@ class LiveConnection:
     def _judge(self, packet: Any, decoder: MediaDecoder) -> str:
         """After each packet: keeps up with the wall's clock; says why the connection must end, if it must."""
         now = self._now()
+        if (time_shown := decoder.plain_seconds(packet)) is not None:
+            before = self._lag.shed
+            self._lag.note(now, time_shown)
+            if self._lag.shed != before:
+                decoder.shed(self._lag.skips)
+        if now - self._looked < _LOOK_SECONDS:
+            return ""
+        self._looked = now
         if lost := self._lost(decoder, now):
             return f"{LOST} {lost} could be decoded for some time"
-        if (time_shown := decoder.seconds(packet)) is None:
-            return ""
-        before = self._lag.shed
-        self._lag.note(now, float(time_shown))
-        if self._lag.shed != before:
-            decoder.skip(self._lag.skips)
         if drift := self._lag.drift(float(self._options.windows.hop_seconds)):
             decoder.clock.move(Fraction(drift))
         if self._lag.is_hopeless:
@@ -215,6 +245,8 @@ class LiveConnection:
 
     def _put(self, segment: Segment) -> None:
         assert self._decoder is not None
+        if self._naps is not None:
+            self._naps.complete(self._now(), segment.end_seconds)
         state = LiveState(
             start_unix_seconds=time.time() - self._now() + segment.start_seconds + self._lag.least,
             lag_seconds=0.0,

@@ -69,9 +69,13 @@ class MediaDecoder:
         self._downmix = Downmix()
         self.sound = SoundDecoder(self.audio) if self.audio is not None else None
         self._selection: Selection | None = None
+        self._in_seconds: dict[int, Callable[[int], float]] = {}
         self._is_emptied = False
+        self._asked: Skip = "DEFAULT"
+        self._shed: Skip = "DEFAULT"
+        self._left_out: Skip = "DEFAULT"
         self._leaves_pictures_out = False
-        self._video_end = Fraction(0)
+        self._video_end: int | None = None
         self._sound_before = options.speech.before_seconds if options.speech else Fraction(0)
         self._make_segmenter(source, options, first_segment)
         if self.video is not None:
@@ -81,11 +85,11 @@ class MediaDecoder:
 
     def push(self, packet: av.Packet[Any]) -> Iterator[Segment]:
         """Takes the next packet of a used stream, with its timestamps placed on the clock; an empty one flushes."""
-        if packet.stream is self.video and self._leaves_pictures_out and (end := self._ends(packet)) is not None:
-            self._video_end = max(self._video_end, end)
         if packet.stream is self.text:
             self._decode_text(packet)
         elif packet.stream is self.video and self._selection is not None:
+            if self._leaves_pictures_out and packet.pts is not None:
+                self._video_end = max(self._video_end or 0, packet.pts + (packet.duration or 0))
             yield from self._decode_selected(self._selection.push(packet))
         else:
             yield from self._decode(packet)
@@ -94,14 +98,21 @@ class MediaDecoder:
         """Nothing follows: gives the segments that are left."""
         if self._selection is not None:
             yield from self._decode_selected(self._selection.flush())
-        if self._leaves_pictures_out:
-            self.segmenter.pictures.hold_until(self._video_end)
+        if self._video_end is not None:
+            self.segmenter.pictures.hold_until(self.clock.seconds(self._video_end, self._video_base))
         yield from self.segmenter.flush()
 
-    def skip(self, what: Skip) -> None:
-        """From the next packet on leaves out pictures: ``DEFAULT`` (none), ``NONREF`` or ``NONKEY``."""
-        if self.video is not None:
-            self.video.codec_context.skip_frame = what
+    def shed(self, what: Skip) -> None:
+        """From the next packet on leaves out pictures, whether they are sampled or not: ``DEFAULT`` (none, but those
+        that are not needed), ``NONREF`` or ``NONKEY``."""
+        self._shed = what
+        self._skip(self._asked)
+
+    def _skip(self, asked: Skip) -> None:
+        self._asked = asked
+        what = asked if self._shed == "DEFAULT" else self._shed
+        if self.video is not None and what != self._left_out:
+            self.video.codec_context.skip_frame = self._left_out = what
 
     def seconds(self, packet: av.Packet[Any]) -> Fraction | None:
         """When a packet is shown or heard, or if that is not known, decoded."""
@@ -109,6 +120,20 @@ class MediaDecoder:
         if stamp is None or self.clock.origin is None:
             return None
         return self.clock.seconds(stamp, packet.time_base)
+
+    def plain_seconds(self, packet: av.Packet[Any]) -> float | None:
+        """The same, rounded to a float."""
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        return self._plain(packet.stream, stamp)
+
+    def _plain(self, stream: Any, stamp: int | None) -> float | None:
+        if stamp is None:
+            return None
+        if (in_seconds := self._in_seconds.get(stream.index)) is None:
+            if self.clock.origin is None or stream.time_base is None:
+                return None
+            in_seconds = self._in_seconds[stream.index] = self.clock.in_seconds(stream.time_base)
+        return in_seconds(stamp)
 
     def _ends(self, packet: av.Packet[Any]) -> Fraction | None:
         """When a packet stops being shown or heard, if that is known."""
@@ -206,21 +231,29 @@ class MediaDecoder:
             is_live=self._is_live,
             is_whole=self._shots is not None or self.times.use_dts,  # which need others to know a picture's time
         )
-        self.skip(self._selection.skips)
-        self._leaves_pictures_out = self._selection.skips != "DEFAULT"
+        self._skip(self._selection.skips)
+        self._video_base = time_base
+        self._leaves_pictures_out = self._is_live or self._selection.skips != "DEFAULT"
 
     # --- decoding
 
     def _decode_selected(self, steps: Iterable[Step]) -> Iterator[Segment]:
         for step in steps:
             if step.skip is not None:
-                self.skip(step.skip)
+                self._skip(step.skip)
             if step.packet is not None:
                 yield from self._decode(step.packet)
+                if self._is_live:
+                    yield from self._see(step.packet)
             elif not self._is_emptied:
                 yield from self._empty()
             if ends := [end for end in map(self._ends, step.stands_for) if end is not None]:
                 self.segmenter.pictures.hold_until(max(ends))
+
+    def _see(self, packet: av.Packet[Any]) -> Iterable[Segment]:
+        """Nothing that comes later is shown before its own decoding time, which is when this packet's time is over."""
+        seconds = None if packet.dts is None else self._plain(packet.stream, packet.dts + (packet.duration or 0))
+        return () if seconds is None else self.segmenter.see(seconds)
 
     def _empty(self) -> Iterator[Segment]:
         assert self.video is not None
@@ -253,7 +286,7 @@ class MediaDecoder:
 
     def _frames(self, packet: av.Packet[Any]) -> list[Any]:
         if packet.stream is self.audio and self.sound is not None:
-            return self.sound.decode(packet, self.seconds(packet))
+            return self.sound.decode(packet, self.plain_seconds(packet))
         return packet.decode()
 
     def _decode_text(self, packet: av.Packet[Any]) -> None:
@@ -279,10 +312,7 @@ class MediaDecoder:
 
     def _push_sound(self, frame: av.AudioFrame) -> Iterable[Segment]:
         assert self.audio is not None
-        start = None
-        time_base = frame.time_base or self.audio.time_base
-        if frame.pts is not None and time_base is not None:
-            start = self.clock.seconds(frame.pts, time_base)
+        start = self._plain(self.audio, frame.pts)
         try:
             samples = self._downmix(frame)
         except (av.error.FFmpegError, ValueError) as error:

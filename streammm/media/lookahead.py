@@ -2,7 +2,8 @@
 
 A picture that no other picture refers to, and during which no sampling instant falls, need not be decoded: the
 decoder may leave it out, and what is sampled stays the same to the last bit. To know when a picture ends, some packets
-are held back until all that are shown before have been seen.
+of a file are held back until all that are shown before have been seen. Those of a live source are not: a picture ends,
+at the latest, where one begins that has been seen already, and of one after which none is shown yet it is not known.
 """
 
 from __future__ import annotations
@@ -54,3 +55,32 @@ class LookAhead:
         while self._held:
             yield self._held.popleft()[1], True
         self._pts.clear()
+
+
+class Glance:
+    """Says at once what can be said of a packet; some pictures are called needed that are not, never the reverse.
+
+    Args:
+        is_sampled: pts of a picture and of the next one -> whether an instant falls between them.
+    """
+
+    def __init__(self, is_sampled: Callable[[int, int], bool]) -> None:
+        self._is_sampled = is_sampled
+        self._pts: list[int] = []
+
+    def push(self, packet: av.Packet[Any]) -> Iterator[tuple[av.Packet[Any], bool]]:
+        """Takes the next packet in decoding order and gives it back, with whether it is needed."""
+        pts, dts = packet.pts, packet.dts
+        if pts is None or dts is None:
+            yield packet, True
+            return
+        after = bisect_right(self._pts, pts)
+        yield packet, after == len(self._pts) or self._is_sampled(pts, self._pts[after])
+        insort(self._pts, pts)
+        # Nothing that comes later is shown before this packet's decoding time.
+        del self._pts[: max(bisect_right(self._pts, dts), len(self._pts) - _MAX_HELD)]
+
+    def flush(self) -> Iterator[tuple[av.Packet[Any], bool]]:
+        """Nothing is held."""
+        self._pts.clear()
+        return iter(())

@@ -53,6 +53,11 @@ class PictureSampler:
         return self._held_start if self._held is not None else None
 
     @property
+    def decided(self) -> Fraction | None:
+        """The first instant that is not decided; None before the first picture."""
+        return self._next_seconds if self._held is not None else None
+
+    @property
     def end(self) -> Fraction:
         """When the last picture stops being shown."""
         return self._held_end

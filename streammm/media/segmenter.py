@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -45,7 +46,8 @@ class Segmenter:
         shots: where to cut instead of at equal windows.
         speech: how much sound around a segment without captions is handed over with it; None: none.
         max_lead_seconds: how far one stream may run ahead of another.
-        is_live: the slower stream is late then, not absent, and a picture is not held on to when none follows.
+        is_live: the slower stream is late then, not absent, a picture is not held on to when none follows, and no more
+            of them is waited for than an instant falls on.
         offset_seconds: how much later sound starts than the picture, copied into every segment.
     """
 
@@ -85,6 +87,7 @@ class Segmenter:
         self._errors: list[tuple[Modality, float]] = []
         self._dropped: list[tuple[Modality, float, int]] = []
         self._covered = self._cutting.end(self._next - 1) if self._next else Fraction(0)
+        self._seen_seconds = -math.inf
         self._expect_end()
 
     @property
@@ -92,6 +95,11 @@ class Segmenter:
         """Where what has arrived so far ends, seconds."""
         end = max(self.pictures.end, self.sound.level or Fraction(0))
         return end if self._streams & {"audio", "video"} else max(end, Fraction(self._cues_end))
+
+    @property
+    def next_end(self) -> float:
+        """Where the segment ends that will be handed out next, seconds, as far as is known."""
+        return self._end_seconds
 
     @property
     def next_segment(self) -> int:
@@ -110,8 +118,14 @@ class Segmenter:
             self._expect_end()
         return self._complete() if start >= self._end else ()
 
+    def see(self, seconds: float) -> Iterable[Segment]:
+        """Every picture that is shown before a time has been decoded or left out, though some may not be out yet; gives
+        the segments that are complete now."""
+        self._seen_seconds = max(self._seen_seconds, seconds)
+        return self._complete() if seconds >= self._end_seconds else ()
+
     def push_sound(
-        self, start: Fraction | None, samples: np.ndarray[tuple[int], np.dtype[np.float32]], rate_hz: int
+        self, start: Fraction | float | None, samples: np.ndarray[tuple[int], np.dtype[np.float32]], rate_hz: int
     ) -> Iterable[Segment]:
         """Takes the next piece of sound, float32 [N] at ``rate_hz``; gives the segments that are complete now."""
         if num_dropped := self.sound.push(start, samples, rate_hz):
@@ -128,10 +142,14 @@ class Segmenter:
         elif self._next > self._first:
             self._dropped.append(("text", float(self._start), 1))
 
-    def push_error(self, modality: Modality, seconds: Fraction | None) -> None:
-        """Notes that something of a modality could not be decoded at a time, or, if None, where that stream is now."""
+    def push_error(self, modality: Modality, seconds: Fraction | float | None) -> None:
+        """Notes that something of a modality could not be decoded at a time, or, if None, where that stream is now.
+
+        Of a live source what comes too late for its segment is counted in the next.
+        """
         at = seconds if seconds is not None else (self.sound.level if modality == "audio" else self.pictures.end)
-        self._errors.append((modality, float(at or 0)))
+        least = float(self._start) if self._is_live else -math.inf
+        self._errors.append((modality, max(least, float(at or 0))))
 
     def flush(self) -> Iterator[Segment]:
         """Nothing follows: gives all segments that are left, the last one cut off where the source ends."""
@@ -152,11 +170,19 @@ class Segmenter:
         if "audio" in self._streams:
             levels.append(self.sound.level_seconds - float(self._after + MARGIN))
         if "video" in self._streams:
-            levels.append(float(self.pictures.level or 0))
+            levels.append(self._video_level)
         if not levels or (self._shots is not None and not self._shots.is_decided(self._end)):
             return False
-        end = float(self._end)
+        end = self._end_seconds
         return min(levels) >= end or max(levels) >= end + float(self._max_lead)
+
+    @property
+    def _video_level(self) -> float:
+        """Time before which nothing of the picture is waited for."""
+        level = float(self.pictures.level or 0)
+        if not self._is_live or self._shots is not None:
+            return level
+        return max(level, min(float(self.pictures.decided or 0), self._seen_seconds))
 
     def _cut(self, end: Fraction, is_last: bool = False) -> Iterator[Segment]:
         if self._next >= self._first:
@@ -226,12 +252,13 @@ class Segmenter:
         """A stream that exists and has not come as far as the end that went out without it is late."""
         if "audio" in self._streams and self.sound.level_seconds < end:
             status["audio"] = Status.LATE
-        if "video" in self._streams and (self.pictures.level or 0) < end:
+        if "video" in self._streams and self._video_level < end:
             status["video"] = Status.LATE
 
     def _expect_end(self) -> None:
         """What the next segment covers: until a stream gets to its end, its frames complete nothing."""
         self._start, self._end = self._cutting.start(self._next), self._cutting.end(self._next)
+        self._end_seconds = float(self._end)
         self._end_sound = float(self._end + self._after + MARGIN)
 
     def _forget(self, before: Fraction) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import av
 
 from streammm.media import adaptive
-from streammm.media.lookahead import LookAhead
+from streammm.media.lookahead import Glance, LookAhead
 from streammm.media.options import DecodeOptions, Mode
 
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
@@ -25,7 +25,7 @@ _LEAVES_OUT = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
 class Step:
     """A packet to decode; None: all pictures are taken out of the decoder, which begins anew with a key picture.
 
-    ``skip`` is what the decoder leaves out from here on, None: as before. ``stands_for`` are packets that are not
+    ``skip`` is what the decoder may leave out from here on, None: as before. ``stands_for`` are packets that are not
     decoded, for which the picture that came last stands.
     """
 
@@ -56,10 +56,10 @@ class Selection:
     ) -> None:
         mode: Mode = "exact" if is_whole else options.mode
         self.skips = SKIPPED[mode]
-        self._look_ahead: LookAhead | None = None
+        self._look_ahead: LookAhead | Glance | None = None
         self._stretches: adaptive.Stretches | None = None
-        if not is_whole and not is_live and self.skips == "DEFAULT" and context.name in _LEAVES_OUT:
-            self._look_ahead = LookAhead(is_sampled)
+        if not is_whole and self.skips == "DEFAULT" and context.name in _LEAVES_OUT:
+            self._look_ahead = Glance(is_sampled) if is_live else LookAhead(is_sampled)
         if mode == "adaptive" and context.name in adaptive.CODECS:
             look = adaptive.KeyPictures(context, options.max_pixels)
             seconds = adaptive.LIVE_SECONDS if is_live else adaptive.FILE_SECONDS
@@ -91,7 +91,6 @@ class Selection:
             if self._look_ahead is not None:
                 yield from _needed(self._look_ahead.flush())
             yield Step(None)
-            # A live source that lags leaves out pictures of its own accord, and goes on to do so.
             yield Step(stretch.packets[0], None if self._look_ahead is None else "DEFAULT")
             yield Step(None, stands_for=stretch.packets)
 

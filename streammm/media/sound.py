@@ -63,7 +63,7 @@ class SoundTrack:
         """The same as a plain number, minus infinity before the first piece."""
         return -math.inf if self._level is None else self._level
 
-    def push(self, start: Fraction | None, samples: Waveform, rate_hz: int = SAMPLE_RATE_HZ) -> int:
+    def push(self, start: Fraction | float | None, samples: Waveform, rate_hz: int = SAMPLE_RATE_HZ) -> int:
         """Takes the next piece, float32 [N] at ``rate_hz``, starting at ``start`` or, if None, where the last ended.
 
         Returns:

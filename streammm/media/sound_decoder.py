@@ -38,7 +38,7 @@ class SoundDecoder:
             return seconds - LEAD_SECONDS
         return Fraction(seconds // BLOCK_SECONDS * BLOCK_SECONDS - LEAD_SECONDS)
 
-    def decode(self, packet: av.Packet[Any], seconds: Fraction | None) -> list[av.AudioFrame]:
+    def decode(self, packet: av.Packet[Any], seconds: float | None) -> list[av.AudioFrame]:
         """Decodes the next packet, which is heard from ``seconds`` on; an empty one flushes.
 
         Raises:
@@ -49,7 +49,7 @@ class SoundDecoder:
         frames: list[av.AudioFrame] = self._context.decode(packet)
         return frames
 
-    def _renew(self, packet: av.Packet[Any], seconds: Fraction) -> None:
+    def _renew(self, packet: av.Packet[Any], seconds: float) -> None:
         block = int(seconds // BLOCK_SECONDS)
         if block > self._block:
             self._context = (self._upcoming if block == self._block + 1 else None) or self._make()

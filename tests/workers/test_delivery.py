@@ -28,6 +28,7 @@ from streammm.sinks.base import Outlet, UnreachableError, Written
 from streammm.sinks.files import Files
 from streammm.sinks.open import open_outlets, with_sinks
 from streammm_workers import delivery, engine
+from streammm_workers.bell import Bell
 from streammm_workers.delivery import Delivery
 from streammm_workers.engine import Place
 from streammm_workers.handle import ThreadHandle
@@ -88,7 +89,7 @@ class Delivering:
 
     async def __aenter__(self) -> Delivering:
         await self.delivery.find_place()
-        self._task = asyncio.create_task(self.delivery.keep_delivering(self._is_over))
+        self._task = asyncio.create_task(self.delivery.keep_delivering(self._is_over, Bell()))
         return self
 
     async def commit(self, first: int, last: int) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from streammm.journal import Commit
 from streammm_workers.handle import Handle
 
-_MOMENT_SECONDS = 0.02
+_MOMENT_SECONDS = 0.005
 """The sources of a batch are done with it in less."""
 
 

@@ -17,6 +17,7 @@ from streammm.journal import Entry, Journal
 from streammm.media.address import redact
 from streammm.sinks.base import Outlet, UnreachableError, Written
 from streammm.sinks.standard_output import StandardOutput
+from streammm_workers.bell import Bell, rung
 from streammm_workers.handle import Handle, ThreadHandle
 
 _LOOK_SECONDS = 0.25
@@ -62,13 +63,12 @@ class Delivery:
         self.position, self._mark = await self._journal.call("sink", self.name)
         self.num_refused, self.last_refusal = await self._journal.call("refused", self.name)
 
-    async def keep_delivering(self, is_over: asyncio.Event) -> None:
-        """Delivers what comes until it is over."""
+    async def keep_delivering(self, is_over: asyncio.Event, bell: Bell) -> None:
+        """Delivers what comes until it is over; the bell is rung for what should not wait, and then."""
         while not is_over.is_set():
+            ring = bell.next
             await self._go_on(is_last=False)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await is_over.wait()
+            await rung(ring, _LOOK_SECONDS)
 
     async def finish(self, patience_seconds: float, is_refused_too: bool = False) -> int:
         """Delivers the rest and closes the outlet; one that fails is tried for so long after the last success.

@@ -19,6 +19,7 @@ from streammm.journal import DONE, QUARANTINED, REMOVED, SKIPPED, TODO, Entry
 from streammm.media.address import may_go_on, public_name
 from streammm.retention import Retention
 from streammm.types import SourceReport
+from streammm_workers.bell import Bell
 from streammm_workers.delivery import Delivery, finish_all
 from streammm_workers.handle import DirectHandle, Handle, WorkerDiedError
 from streammm_workers.metrics import Progress, Rates, ShardLoad, total
@@ -52,14 +53,20 @@ class _Working:
 
 
 class Driver:
-    """One run. Shards and sources may be added at any time, and may go."""
+    """One run. Shards and sources may be added at any time, and may go.
 
-    def __init__(self, config: Config, plan: Plan, journal: Handle, observer: Observer) -> None:
+    ``bell`` is what shards of this process ring when they have committed something of a live source.
+    """
+
+    def __init__(
+        self, config: Config, plan: Plan, journal: Handle, observer: Observer, bell: Bell | None = None
+    ) -> None:
         self._config = config
         self._plan = plan
         self._journal = journal
         self._observer = observer
-        self._sinks = Sinks({**plan.sinks, "observer": DirectHandle(_Told(self))}, journal)
+        self._bell = bell or Bell()
+        self._sinks = Sinks({**plan.sinks, "observer": DirectHandle(_Told(self))}, journal, self._bell)
         self._outlets = [Delivery(outlet, journal) for outlet in plan.outlets]
         self._todo: deque[str] = deque()
         self._num_under_way = 0
@@ -107,12 +114,13 @@ class Driver:
                     beside.append(group.create_task(self._plan.attend(self)))
                 group.create_task(self._sinks.keep_delivering(self._is_over))
                 for delivery in self._outlets:
-                    group.create_task(delivery.keep_delivering(self._is_over))
+                    group.create_task(delivery.keep_delivering(self._is_over, self._bell))
                 group.create_task(self._list())
                 for shard, slots in shards:
                     self._give_slots(shard, slots)
                 await self._all_ended()
                 self._is_over.set()
+                self._bell.ring()
                 for task in beside:
                     task.cancel()
         except* (StreammmError, OSError) as errors:

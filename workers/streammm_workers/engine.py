@@ -18,6 +18,7 @@ from streammm.journal import Journal
 from streammm.media.address import is_file
 from streammm.retention import Retention
 from streammm.sinks.base import Outlet, Sink
+from streammm_workers.bell import Bell
 from streammm_workers.driver import Driver
 from streammm_workers.handle import DirectHandle, Handle, ThreadHandle
 from streammm_workers.plan import Observer, Plan
@@ -111,9 +112,10 @@ async def _run_here(config: Config, plan: Plan, place: Place, observer: Observer
     cores = max(1, num_cores() // len(devices))
     decoders = num_decoders(config, -(-num_files // len(devices)), cores)
     journal = ThreadHandle("journal", Journal, *place.journal)
-    shards = [Shard(one, ThreadHandle, journal, decoders, cores) for one in devices]
+    bell = Bell()
+    shards = [Shard(one, ThreadHandle, journal, decoders, cores, bell) for one in devices]
     try:
-        driver = Driver(config, plan, journal, observer)
+        driver = Driver(config, plan, journal, observer, bell)
         await driver.run([(DirectHandle(shard), slots(config, decoders)) for shard in shards])
     finally:
         for shard in shards:

@@ -33,6 +33,7 @@ from streammm.media.address import is_file, public_name
 from streammm.source_rows import SourceRows
 from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport
 from streammm_workers.batch import Batcher
+from streammm_workers.bell import Bell
 from streammm_workers.commit import Committer
 from streammm_workers.decode import NotOpenError
 from streammm_workers.encode import EncodeWorker
@@ -65,11 +66,21 @@ class Shard:
         journal: handle of the journal, which all shards share.
         num_decoders: how many decode workers to begin with.
         cores: that it may use.
+        bell: rung when something of a live source was committed; None where nobody here listens.
     """
 
-    def __init__(self, config: Config, spawn: Spawn, journal: Handle, num_decoders: int, cores: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        spawn: Spawn,
+        journal: Handle,
+        num_decoders: int,
+        cores: int,
+        bell: Bell | None = None,
+    ) -> None:
         self._config = config
         self._journal = journal
+        self._bell = bell or Bell()
         self._committer = Committer(journal)
         self._decoders = Decoders(config, decode_options(config), spawn, num_decoders)
         self._encoders: dict[Modality, Handle] = {
@@ -252,6 +263,8 @@ class Shard:
                 )
                 if may_go_on is None:
                     return None
+                if made and made[-1].live is not None:
+                    self._bell.ring()
                 while not may_go_on and not reading.is_draining:
                     await asyncio.sleep(_HELD_BACK_SECONDS)
                     may_go_on = await self._journal.call("may_go_on")

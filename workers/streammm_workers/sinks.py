@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from streammm.journal import Entry
+from streammm_workers.bell import Bell, rung
 from streammm_workers.handle import Handle
 
 _READ_SECONDS = 0.25
-"""How often sinks look into the journal."""
+"""How often sinks look into the journal, unless the bell is rung."""
 
 _READ_ENTRIES = 1000
 
@@ -22,11 +22,13 @@ class Sinks:
     Args:
         sinks: stages with the methods of `sinks.base.Sink`, by name.
         journal: its handle.
+        bell: rung for what should not wait, and when the run is over.
     """
 
-    def __init__(self, sinks: Mapping[str, Handle], journal: Handle) -> None:
+    def __init__(self, sinks: Mapping[str, Handle], journal: Handle, bell: Bell) -> None:
         self._sinks = dict(sinks)
         self._journal = journal
+        self._bell = bell
         self._written: dict[str, tuple[int, Any]] = {}
         self._writing = {name: asyncio.Lock() for name in self._sinks}
         self.positions: dict[str, int] = {}
@@ -41,14 +43,13 @@ class Sinks:
         """Looks for all of them at once, until the run is over."""
         async with asyncio.TaskGroup() as group:
             while not is_over.is_set():
+                ring = self._bell.next
                 free = [name for name, writing in self._writing.items() if not writing.locked()]
                 found = await self._read(free)
                 for name in free:
                     if found[name] and found[name][-1].position > self.positions[name]:  # nobody else was quicker
                         group.create_task(self.deliver(name, found[name]))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_READ_SECONDS):
-                        await is_over.wait()
+                await rung(ring, _READ_SECONDS)
 
     async def deliver(self, name: str, found: Sequence[Entry] = ()) -> None:
         """Takes to a sink what was committed since the last time, beginning with what was found already.

@@ -1,0 +1,54 @@
+"""When the reader of a live source may sleep: packets then pile up and are done with in one go.
+
+To wake up for a packet costs more than the packet does, and none is wanted before the one that completes a segment.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+_LONGEST_SECONDS = 0.25
+_LEAST_SECONDS = 0.02
+_AHEAD_SECONDS = 0.03
+"""So long before a segment can be complete the reader is awake."""
+
+_WAITED_SECONDS = 0.002
+"""Whoever waits that long for a packet has read all that was there."""
+
+_MOST_BYTES = 64 * 1024
+"""No more than this is to pile up, the least that a connection has room for."""
+
+_KNOWN = 8
+
+
+class Naps:
+    """Counts what comes, and says how long to sleep after a packet.
+
+    Args:
+        started: when the connection was made, seconds on the source's clock, as are all times here.
+    """
+
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self._num_bytes = 0
+        self._delays: deque[float] = deque(maxlen=_KNOWN)
+
+    def note(self, num_bytes: int) -> None:
+        """Takes the size of a packet."""
+        self._num_bytes += num_bytes
+
+    def complete(self, now: float, end: float) -> None:
+        """Takes that a segment which ends at ``end`` is complete."""
+        self._delays.append(now - end)
+
+    def seconds(self, now: float, waited_seconds: float, next_end: float) -> float:
+        """How long to sleep after a packet that was waited for, 0 for not at all.
+
+        Not before two segments have shown how long after its end one is complete, and not where the next is due.
+        """
+        if waited_seconds < _WAITED_SECONDS or len(self._delays) < 2:
+            return 0.0
+        due = next_end + min(self._delays) - _AHEAD_SECONDS
+        fills = _MOST_BYTES * (now - self._started) / max(1, self._num_bytes)
+        seconds = min(_LONGEST_SECONDS, due - now, fills)
+        return seconds if seconds >= _LEAST_SECONDS else 0.0
