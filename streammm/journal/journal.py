@@ -90,6 +90,7 @@ class Journal:
         self._is_in_memory = url == "sqlite://"
         self._last = 0
         self._read_up_to: dict[str, int] = {}
+        self._nothing_after: int | None = None  # known until something is added
 
     @functools.cached_property
     def _engine(self) -> Engine:
@@ -121,6 +122,7 @@ class Journal:
                 connection.execute(delete(table).where(table.c.key.not_in(_STAYS)) if table is META else delete(table))
         self._last = 0
         self._read_up_to = {}
+        self._nothing_after = None
 
     def own(self) -> None:
         """Takes the journal over: whoever wrote to it before is refused from now on."""
@@ -384,7 +386,9 @@ class Journal:
             with self._begin() as connection:
                 for sink, (position, mark) in written.items():
                     self._move(connection, sink, position, mark)
-        lists = {position: self.read(position, limit) for position in set(after.values())}
+        asked = set(after.values())
+        lists = {position: self.read(position, limit) for position in asked - {self._nothing_after}}
+        self._nothing_after = next((position for position in asked if not lists.setdefault(position, [])), None)
         return {sink: lists[position] for sink, position in after.items()}
 
     def _move(self, connection: Connection, sink: str, position: int, mark: Any) -> None:
@@ -557,3 +561,4 @@ class Journal:
         ]
         connection.execute(insert(ENTRIES), columns)
         self._last += len(entries)
+        self._nothing_after = None

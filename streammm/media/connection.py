@@ -179,9 +179,9 @@ class LiveConnection:
 
     def _nap(self, naps: Naps, waited_seconds: float, num_bytes: int, next_end: float) -> None:
         naps.note(num_bytes)
-        if self._lag.seconds < self._options.live.restore_lag_seconds:
-            if seconds := naps.seconds(self._now(), waited_seconds, next_end):
-                time.sleep(seconds)
+        seconds = naps.seconds(self._now(), waited_seconds, next_end)
+        if seconds and self._lag.seconds < self._options.live.restore_lag_seconds:
+            time.sleep(seconds)
 
     def _synchronised(self, container: Any, decoder: MediaDecoder) -> Iterator[Any]:
         """The packets; those of RTSP from where both streams are on one clock."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-_LONGEST_SECONDS = 0.25
+_LONGEST_SECONDS = 0.5
 _LEAST_SECONDS = 0.02
 _AHEAD_SECONDS = 0.03
 """So long before a segment can be complete the reader is awake."""
@@ -22,7 +22,7 @@ _KNOWN = 8
 
 
 class Naps:
-    """Counts what comes, and says how long to sleep after a packet.
+    """Says how long to sleep after a packet.
 
     Args:
         started: when the connection was made, seconds on the source's clock, as are all times here.

@@ -16,7 +16,7 @@ def naps(*delays: float, num_bytes: int = 0) -> Naps:
 def test_nobody_sleeps_before_it_is_known_how_late_segments_are() -> None:
     assert naps().seconds(2.5, 0.01, 4.0) == 0
     assert naps(0.2).seconds(2.5, 0.01, 4.0) == 0
-    assert naps(0.2, 0.2).seconds(4.5, 0.01, 6.0) == 0.25
+    assert naps(0.2, 0.2).seconds(4.5, 0.01, 6.0) == 0.5
 
 
 def test_nobody_sleeps_with_packets_left_to_read() -> None:
