@@ -151,7 +151,7 @@ class LiveConnection:
     def _read(self, container: Any, decoder: MediaDecoder) -> str:
         """Reads until the connection ends and says why it did."""
         if self._may_nap:
-            self._naps = Naps(self._now())
+            self._naps = Naps(self._now(), self._options.live.nonref_lag_seconds)
         asked = self._now()
         try:
             for packet in self._synchronised(container, decoder):

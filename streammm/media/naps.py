@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections import deque
 
 _LONGEST_SECONDS = 0.5
+_SHARE_OF_LAG = 0.25
+"""How long a nap may be of the lag from which pictures are left out: what has piled up looks as if it lagged."""
+
 _LEAST_SECONDS = 0.02
 _AHEAD_SECONDS = 0.03
 """So long before a segment can be complete the reader is awake."""
@@ -25,11 +28,13 @@ class Naps:
     """Says how long to sleep after a packet.
 
     Args:
-        started: when the connection was made, seconds on the source's clock, as are all times here.
+        started: when reading began, seconds on the source's clock, as are all times here.
+        bearable_lag_seconds: a lag of which nothing comes.
     """
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, bearable_lag_seconds: float) -> None:
         self._started = started
+        self._longest_seconds = min(_LONGEST_SECONDS, _SHARE_OF_LAG * bearable_lag_seconds)
         self._num_bytes = 0
         self._delays: deque[float] = deque(maxlen=_KNOWN)
 
@@ -50,5 +55,5 @@ class Naps:
             return 0.0
         due = next_end + min(self._delays) - _AHEAD_SECONDS
         fills = _MOST_BYTES * (now - self._started) / max(1, self._num_bytes)
-        seconds = min(_LONGEST_SECONDS, due - now, fills)
+        seconds = min(self._longest_seconds, due - now, fills)
         return seconds if seconds >= _LEAST_SECONDS else 0.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from streammm.media.naps import Naps
 
 
-def naps(*delays: float, num_bytes: int = 0) -> Naps:
-    made = Naps(0.0)
+def naps(*delays: float, num_bytes: int = 0, lag: float = 2.0) -> Naps:
+    made = Naps(0.0, lag)
     for n, delay in enumerate(delays):
         made.complete(2.0 * (n + 1) + delay, 2.0 * (n + 1))
     made.note(num_bytes)
@@ -17,6 +17,10 @@ def test_nobody_sleeps_before_it_is_known_how_late_segments_are() -> None:
     assert naps().seconds(2.5, 0.01, 4.0) == 0
     assert naps(0.2).seconds(2.5, 0.01, 4.0) == 0
     assert naps(0.2, 0.2).seconds(4.5, 0.01, 6.0) == 0.5
+
+
+def test_a_nap_is_not_taken_for_a_lag() -> None:
+    assert naps(0.2, 0.2, lag=0.4).seconds(4.5, 0.01, 6.0) == 0.1
 
 
 def test_nobody_sleeps_with_packets_left_to_read() -> None:
