@@ -55,6 +55,7 @@ class PictureConverter:
             format="rgba" if has_alpha else "rgb24",
             src_colorspace=Colorspace.ITU709 if untagged_hd else None,
             interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
+            threads=1,  # to wake others up takes longer than they save
         )
         plane = small.planes[0]
         channels = 4 if has_alpha else 3
