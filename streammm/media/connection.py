@@ -158,12 +158,14 @@ class LiveConnection:
                 waited = self._now() - asked
                 self._num_packets += 1
                 decoder.clock.place(packet)
+                if self._naps is not None:
+                    self._naps.note(packet.size, waited)
                 for segment in decoder.push(packet):
                     self._put(segment)
                 if why := self._judge(packet, decoder):
                     return why
                 if self._naps is not None:
-                    self._nap(self._naps, waited, packet.size, decoder.segmenter.next_end)
+                    self._nap(self._naps, decoder.segmenter.next_end)
                 asked = self._now()
         except IndexError:
             return "reopen: the streams in it have changed"
@@ -177,9 +179,8 @@ class LiveConnection:
         is_udp = kind.startswith("rtsp") and options.network.rtsp_transport == "udp"
         return kind in _PILES_UP and not is_udp and options.max_shot_seconds is None
 
-    def _nap(self, naps: Naps, waited_seconds: float, num_bytes: int, next_end: float) -> None:
-        naps.note(num_bytes)
-        seconds = naps.seconds(self._now(), waited_seconds, next_end)
+    def _nap(self, naps: Naps, next_end: float) -> None:
+        seconds = naps.seconds(self._now(), next_end)
         if seconds and self._lag.seconds < self._options.live.restore_lag_seconds:
             time.sleep(seconds)
 

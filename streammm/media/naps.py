@@ -22,6 +22,8 @@ _MOST_BYTES = 64 * 1024
 """No more than this is to pile up, the least that a connection has room for."""
 
 _KNOWN = 8
+_EARLIER_SECONDS = 0.1
+"""A packet that was there already may have come that much earlier: so the time at which it comes is found again."""
 
 
 class Naps:
@@ -36,22 +38,24 @@ class Naps:
         self._started = started
         self._longest_seconds = min(_LONGEST_SECONDS, _SHARE_OF_LAG * bearable_lag_seconds)
         self._num_bytes = 0
+        self._was_there = False
         self._delays: deque[float] = deque(maxlen=_KNOWN)
 
-    def note(self, num_bytes: int) -> None:
-        """Takes the size of a packet."""
+    def note(self, num_bytes: int, waited_seconds: float) -> None:
+        """Takes a packet, for which one had to wait so long."""
         self._num_bytes += num_bytes
+        self._was_there = waited_seconds < _WAITED_SECONDS
 
     def complete(self, now: float, end: float) -> None:
-        """Takes that a segment which ends at ``end`` is complete."""
-        self._delays.append(now - end)
+        """Takes that a segment which ends at ``end`` is complete with the last packet."""
+        self._delays.append(now - end - (_EARLIER_SECONDS if self._was_there else 0.0))
 
-    def seconds(self, now: float, waited_seconds: float, next_end: float) -> float:
-        """How long to sleep after a packet that was waited for, 0 for not at all.
+    def seconds(self, now: float, next_end: float) -> float:
+        """How long to sleep after a packet, 0 for not at all: more may be there.
 
         Not before two segments have shown how long after its end one is complete, and not where the next is due.
         """
-        if waited_seconds < _WAITED_SECONDS or len(self._delays) < 2:
+        if self._was_there or len(self._delays) < 2:
             return 0.0
         due = next_end + min(self._delays) - _AHEAD_SECONDS
         fills = _MOST_BYTES * (now - self._started) / max(1, self._num_bytes)
