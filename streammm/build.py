@@ -413,7 +413,7 @@ def model_name(config: Config) -> str:
         matters["max_difference"] = config.decode.max_difference
     if config.model is not None:
         matters["model"] = model_digest(config)
-    own = {m: weights_of(config, m) for m in used_modalities(config) if not _is_built_in(config, m)}
+    own = {m: weights_of(config, m) for m in used_modalities(config) if not is_built_in(config, m)}
     if own:
         matters["weights"] = own
     if config.speech.recogniser:
@@ -437,7 +437,8 @@ def num_decoders(config: Config, num_sources: int, cores: int) -> int:
     return config.engine.decoders or max(1, min(num_sources, cores))
 
 
-def _is_built_in(config: Config, modality: Modality) -> bool:
+def is_built_in(config: Config, modality: Modality) -> bool:
+    """Whether the encoder of a modality is one of streammm's own."""
     from streammm.encoders import BUILT_IN
 
     return getattr(config.encoders, modality) in BUILT_IN
@@ -447,7 +448,7 @@ def _picture(config: Config) -> Picture:
     """The pictures that are looked at: known without loading any weights, of the built-in encoder without torch."""
     from streammm.encoders.base import USUAL_PICTURE
 
-    if "video" not in used_modalities(config) or _is_built_in(config, "video"):
+    if "video" not in used_modalities(config) or is_built_in(config, "video"):
         return USUAL_PICTURE
     picture: Picture = getattr(make_encoder(config, "video"), "picture", USUAL_PICTURE)
     return picture

@@ -128,7 +128,7 @@ def test_more_sources_are_decoded_at_once_where_they_are_slow_to_come(monkeypatc
         "decoders": 8,
         "sources_in_flight": 16,
         "chunks_in_flight": 3,
-        "batch_segments": 16,
+        "batch_segments": 1,
     }
     assert rows.snapshot["stages"]["decode"]["num_workers"] == 8
     assert SlowDecoder.most_waiting == 8

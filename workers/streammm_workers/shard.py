@@ -16,6 +16,7 @@ import psutil
 
 from streammm.build import (
     decode_options,
+    is_built_in,
     loaded_encoders,
     make_classifier,
     make_events,
@@ -106,6 +107,11 @@ class Shard:
         listens = modality == "text" and self._config.speech.recogniser is not None
         return 1 if listens else self._config.engine.batch_segments
 
+    def _goes_one_by_one(self, modality: Modality) -> bool:
+        """Whether a batch is no cheaper than its segments: on a CPU; in one, live sources would wait for each other."""
+        is_set = self._config.engine.batch_segments is not None
+        return not is_set and self._devices.get(modality) == "cpu" and is_built_in(self._config, modality)
+
     async def start(self) -> None:
         """Waits until every stage has loaded, so that a mistake in the set-up shows before any source is touched.
 
@@ -114,6 +120,9 @@ class Shard:
         """
         loaded = await asyncio.gather(*(encoder.call("load") for encoder in self._encoders.values()))
         self._devices = dict(zip(self._encoders, loaded, strict=True))
+        for modality, batcher in self._batchers.items():
+            if self._goes_one_by_one(modality):
+                batcher.size = BatchSize(1)
         await self._make_classifier()
         if self._cpu_seconds_before is None:
             self._cpu_seconds_before = time.process_time()
