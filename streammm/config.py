@@ -516,7 +516,7 @@ class EngineConfig(_Section):
     batch_segments: Count | None = Field(
         None,
         description="Segments, of any sources, that an encoder is given at once. Default: 16, more where that is found "
-        "to cost less a segment.",
+        "to cost less a segment; those of one source where the built-in encoders run on a CPU.",
     )
     max_attempts: Count = Field(
         3, description="How often in a row a worker may die on a source before it is quarantined."
