@@ -141,6 +141,14 @@ class Clock:
         time = pts * time_base
         return time - self.origin if self.origin else time
 
+    def plain_seconds(self, pts: int, time_base: Fraction) -> float:
+        """The same as a plain number, as exact as that can be, and quicker: every piece of sound has one."""
+        ticks, per_second = pts * time_base.numerator, time_base.denominator
+        if self.origin:
+            ticks = ticks * self.origin.denominator - self.origin.numerator * per_second
+            per_second *= self.origin.denominator
+        return ticks / per_second
+
     def move(self, seconds: Fraction) -> None:
         """Lets everything that follows be later by so much: a live source whose own clock is off."""
         self._catch_up()

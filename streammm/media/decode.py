@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -79,16 +80,21 @@ class MediaDecoder:
         for cue in cues:
             self._push_cue(cue)
 
-    def push(self, packet: av.Packet[Any]) -> Iterator[Segment]:
-        """Takes the next packet of a used stream, with its timestamps placed on the clock; an empty one flushes."""
-        if packet.stream is self.video and self._leaves_pictures_out and (end := self._ends(packet)) is not None:
-            self._video_end = max(self._video_end, end)
-        if packet.stream is self.text:
+    def push(self, packet: av.Packet[Any]) -> Iterable[Segment]:
+        """Takes the next packet of a used stream, with its timestamps placed on the clock; an empty one flushes.
+
+        What comes out has to be asked for before the next packet.
+        """
+        stream = packet.stream
+        if stream is self.audio:
+            return self._decode(packet, "audio")
+        if stream is self.text:
             self._decode_text(packet)
-        elif packet.stream is self.video and self._selection is not None:
-            yield from self._decode_selected(self._selection.push(packet))
-        else:
-            yield from self._decode(packet)
+            return ()
+        if self._leaves_pictures_out and (end := self._ends(packet)) is not None:
+            self._video_end = max(self._video_end, end)
+        assert self._selection is not None
+        return self._decode_selected(self._selection.push(packet))
 
     def flush(self) -> Iterator[Segment]:
         """Nothing follows: gives the segments that are left."""
@@ -216,7 +222,8 @@ class MediaDecoder:
             if step.skip is not None:
                 self.skip(step.skip)
             if step.packet is not None:
-                yield from self._decode(step.packet)
+                self._is_emptied = False
+                yield from self._decode(step.packet, "video")
             elif not self._is_emptied:
                 yield from self._empty()
             if ends := [end for end in map(self._ends, step.stands_for) if end is not None]:
@@ -232,29 +239,21 @@ class MediaDecoder:
         for frame in frames:
             yield from self._push_picture(frame)
 
-    def _decode(self, packet: av.Packet[Any]) -> Iterator[Segment]:
-        modality: Modality = "video" if packet.stream is self.video else "audio"
-        if modality == "video":
-            self._is_emptied = False
+    def _decode(self, packet: av.Packet[Any], modality: Modality) -> Iterable[Segment]:
         try:
-            frames = self._frames(packet)
+            if modality == "audio" and self.sound is not None:
+                frames: list[Any] = self.sound.decode(packet, self.seconds)
+            else:
+                frames = packet.decode()
         except (av.error.FFmpegError, ValueError) as error:
             self.segmenter.push_error(modality, self.seconds(packet))
             self.count(error)
-            return
+            return ()
         if packet.is_corrupt:
             self.segmenter.push_error(modality, self.seconds(packet))
             self.count("a packet is damaged")
-        for frame in frames:
-            if isinstance(frame, av.VideoFrame):
-                yield from self._push_picture(frame)
-            else:
-                yield from self._push_sound(frame)
-
-    def _frames(self, packet: av.Packet[Any]) -> list[Any]:
-        if packet.stream is self.audio and self.sound is not None:
-            return self.sound.decode(packet, self.seconds(packet))
-        return packet.decode()
+        push = self._push_sound if modality == "audio" else self._push_picture
+        return itertools.chain.from_iterable(map(push, frames))
 
     def _decode_text(self, packet: av.Packet[Any]) -> None:
         try:
@@ -282,7 +281,7 @@ class MediaDecoder:
         start = None
         time_base = frame.time_base or self.audio.time_base
         if frame.pts is not None and time_base is not None:
-            start = self.clock.seconds(frame.pts, time_base)
+            start = self.clock.plain_seconds(frame.pts, time_base)
         try:
             samples = self._downmix(frame)
         except (av.error.FFmpegError, ValueError) as error:

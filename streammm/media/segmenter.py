@@ -111,7 +111,7 @@ class Segmenter:
         return self._complete() if start >= self._end else ()
 
     def push_sound(
-        self, start: Fraction | None, samples: np.ndarray[tuple[int], np.dtype[np.float32]], rate_hz: int
+        self, start: Fraction | float | None, samples: np.ndarray[tuple[int], np.dtype[np.float32]], rate_hz: int
     ) -> Iterable[Segment]:
         """Takes the next piece of sound, float32 [N] at ``rate_hz``; gives the segments that are complete now."""
         if num_dropped := self.sound.push(start, samples, rate_hz):
@@ -128,7 +128,7 @@ class Segmenter:
         elif self._next > self._first:
             self._dropped.append(("text", float(self._start), 1))
 
-    def push_error(self, modality: Modality, seconds: Fraction | None) -> None:
+    def push_error(self, modality: Modality, seconds: Fraction | float | None) -> None:
         """Notes that something of a modality could not be decoded at a time, or, if None, where that stream is now."""
         at = seconds if seconds is not None else (self.sound.level if modality == "audio" else self.pictures.end)
         self._errors.append((modality, float(at or 0)))
