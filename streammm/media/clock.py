@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import Any
 
 import av
@@ -141,13 +142,16 @@ class Clock:
         time = pts * time_base
         return time - self.origin if self.origin else time
 
-    def plain_seconds(self, pts: int, time_base: Fraction) -> float:
-        """The same as a plain number, as exact as that can be, and quicker: every piece of sound has one."""
-        ticks, per_second = pts * time_base.numerator, time_base.denominator
-        if self.origin:
-            ticks = ticks * self.origin.denominator - self.origin.numerator * per_second
-            per_second *= self.origin.denominator
-        return ticks / per_second
+    def in_seconds(self, time_base: Fraction) -> Callable[[int], float]:
+        """`seconds` as a function that gives the nearest float: in whole numbers, since every packet asks.
+
+        To be made when something was placed.
+        """
+        origin = self.origin or Fraction(0)
+        whole = lcm(time_base.denominator, origin.denominator)
+        per_tick = time_base.numerator * (whole // time_base.denominator)
+        first = origin.numerator * (whole // origin.denominator)
+        return lambda pts: (pts * per_tick - first) / whole
 
     def move(self, seconds: Fraction) -> None:
         """Lets everything that follows be later by so much: a live source whose own clock is off."""

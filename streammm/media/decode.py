@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -70,6 +69,7 @@ class MediaDecoder:
         self._downmix = Downmix()
         self.sound = SoundDecoder(self.audio) if self.audio is not None else None
         self._selection: Selection | None = None
+        self._in_seconds: dict[int, Callable[[int], float]] = {}
         self._is_emptied = False
         self._leaves_pictures_out = False
         self._video_end = Fraction(0)
@@ -80,21 +80,16 @@ class MediaDecoder:
         for cue in cues:
             self._push_cue(cue)
 
-    def push(self, packet: av.Packet[Any]) -> Iterable[Segment]:
-        """Takes the next packet of a used stream, with its timestamps placed on the clock; an empty one flushes.
-
-        What comes out has to be asked for before the next packet.
-        """
-        stream = packet.stream
-        if stream is self.audio:
-            return self._decode(packet, "audio")
-        if stream is self.text:
-            self._decode_text(packet)
-            return ()
-        if self._leaves_pictures_out and (end := self._ends(packet)) is not None:
+    def push(self, packet: av.Packet[Any]) -> Iterator[Segment]:
+        """Takes the next packet of a used stream, with its timestamps placed on the clock; an empty one flushes."""
+        if packet.stream is self.video and self._leaves_pictures_out and (end := self._ends(packet)) is not None:
             self._video_end = max(self._video_end, end)
-        assert self._selection is not None
-        return self._decode_selected(self._selection.push(packet))
+        if packet.stream is self.text:
+            self._decode_text(packet)
+        elif packet.stream is self.video and self._selection is not None:
+            yield from self._decode_selected(self._selection.push(packet))
+        else:
+            yield from self._decode(packet)
 
     def flush(self) -> Iterator[Segment]:
         """Nothing follows: gives the segments that are left."""
@@ -115,6 +110,20 @@ class MediaDecoder:
         if stamp is None or self.clock.origin is None:
             return None
         return self.clock.seconds(stamp, packet.time_base)
+
+    def plain_seconds(self, packet: av.Packet[Any]) -> float | None:
+        """The same, rounded to a float."""
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        return self._plain(packet.stream, stamp)
+
+    def _plain(self, stream: Any, stamp: int | None) -> float | None:
+        if stamp is None:
+            return None
+        if (in_seconds := self._in_seconds.get(stream.index)) is None:
+            if self.clock.origin is None or stream.time_base is None:
+                return None
+            in_seconds = self._in_seconds[stream.index] = self.clock.in_seconds(stream.time_base)
+        return in_seconds(stamp)
 
     def _ends(self, packet: av.Packet[Any]) -> Fraction | None:
         """When a packet stops being shown or heard, if that is known."""
@@ -222,8 +231,7 @@ class MediaDecoder:
             if step.skip is not None:
                 self.skip(step.skip)
             if step.packet is not None:
-                self._is_emptied = False
-                yield from self._decode(step.packet, "video")
+                yield from self._decode(step.packet)
             elif not self._is_emptied:
                 yield from self._empty()
             if ends := [end for end in map(self._ends, step.stands_for) if end is not None]:
@@ -239,21 +247,29 @@ class MediaDecoder:
         for frame in frames:
             yield from self._push_picture(frame)
 
-    def _decode(self, packet: av.Packet[Any], modality: Modality) -> Iterable[Segment]:
+    def _decode(self, packet: av.Packet[Any]) -> Iterator[Segment]:
+        modality: Modality = "video" if packet.stream is self.video else "audio"
+        if modality == "video":
+            self._is_emptied = False
         try:
-            if modality == "audio" and self.sound is not None:
-                frames: list[Any] = self.sound.decode(packet, self.seconds)
-            else:
-                frames = packet.decode()
+            frames = self._frames(packet)
         except (av.error.FFmpegError, ValueError) as error:
             self.segmenter.push_error(modality, self.seconds(packet))
             self.count(error)
-            return ()
+            return
         if packet.is_corrupt:
             self.segmenter.push_error(modality, self.seconds(packet))
             self.count("a packet is damaged")
-        push = self._push_sound if modality == "audio" else self._push_picture
-        return itertools.chain.from_iterable(map(push, frames))
+        for frame in frames:
+            if isinstance(frame, av.VideoFrame):
+                yield from self._push_picture(frame)
+            else:
+                yield from self._push_sound(frame)
+
+    def _frames(self, packet: av.Packet[Any]) -> list[Any]:
+        if packet.stream is self.audio and self.sound is not None:
+            return self.sound.decode(packet, self.plain_seconds(packet))
+        return packet.decode()
 
     def _decode_text(self, packet: av.Packet[Any]) -> None:
         try:
@@ -278,10 +294,7 @@ class MediaDecoder:
 
     def _push_sound(self, frame: av.AudioFrame) -> Iterable[Segment]:
         assert self.audio is not None
-        start = None
-        time_base = frame.time_base or self.audio.time_base
-        if frame.pts is not None and time_base is not None:
-            start = self.clock.plain_seconds(frame.pts, time_base)
+        start = self._plain(self.audio, frame.pts)
         try:
             samples = self._downmix(frame)
         except (av.error.FFmpegError, ValueError) as error:

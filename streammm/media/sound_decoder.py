@@ -7,8 +7,6 @@ one second, so that whoever starts at such a point hears what everybody hears.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 from typing import Any
@@ -31,7 +29,6 @@ class SoundDecoder:
         self._stream = stream
         self._is_renewed = stream.codec_context.name in _MAKE_NOISE_UP
         self._block = 0
-        self._next_pts: int | None = None  # before it nothing is to be renewed
         self._context: Any = stream.codec_context
         self._upcoming: Any = None
 
@@ -41,25 +38,18 @@ class SoundDecoder:
             return seconds - LEAD_SECONDS
         return Fraction(seconds // BLOCK_SECONDS * BLOCK_SECONDS - LEAD_SECONDS)
 
-    def decode(
-        self, packet: av.Packet[Any], seconds: Callable[[av.Packet[Any]], Fraction | None]
-    ) -> list[av.AudioFrame]:
-        """Decodes the next packet; an empty one flushes.
-
-        Args:
-            packet: with its timestamps placed on the clock.
-            seconds: packet -> from when on it is heard.
+    def decode(self, packet: av.Packet[Any], seconds: float | None) -> list[av.AudioFrame]:
+        """Decodes the next packet, which is heard from ``seconds`` on; an empty one flushes.
 
         Raises:
             av.error.FFmpegError: the packet is damaged.
         """
-        is_before = self._next_pts is not None and packet.pts is not None and packet.pts < self._next_pts
-        if self._is_renewed and not is_before and (at := seconds(packet)) is not None:
-            self._renew(packet, at)
+        if self._is_renewed and seconds is not None:
+            self._renew(packet, seconds)
         frames: list[av.AudioFrame] = self._context.decode(packet)
         return frames
 
-    def _renew(self, packet: av.Packet[Any], seconds: Fraction) -> None:
+    def _renew(self, packet: av.Packet[Any], seconds: float) -> None:
         block = int(seconds // BLOCK_SECONDS)
         if block > self._block:
             self._context = (self._upcoming if block == self._block + 1 else None) or self._make()
@@ -68,9 +58,6 @@ class SoundDecoder:
             self._upcoming = self._upcoming or self._make()
             with suppress(av.error.FFmpegError, ValueError):  # counted when it is decoded for good
                 self._upcoming.decode(packet)
-        elif packet.pts is not None:
-            ahead = (block + 1) * BLOCK_SECONDS - LEAD_SECONDS - seconds
-            self._next_pts = packet.pts + math.ceil(ahead / packet.time_base)
 
     def _make(self) -> Any:
         """A decoder that knows what the stream's own knew at the beginning."""
