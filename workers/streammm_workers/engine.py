@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
-from streammm.build import decode_options, num_decoders, with_precision
+from streammm.build import decode_options, num_decoders
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.journal import Journal
@@ -62,7 +62,7 @@ def run(
     The first SIGINT or SIGTERM lets it come to a stop: what is under way is committed. The second ends it at once.
 
     Args:
-        config: the whole configuration.
+        config: the whole configuration; see `build.with_precision` for its ``runtime.precision``.
         sources: what to do, listed as far as there is room for it; see `media.listing`.
         observer: who is told.
         ray_address: where Ray is; None for this process.
@@ -83,7 +83,6 @@ def run(
         return True
     if ray_address is not None and "-" in first:
         raise ConfigError("standard input can only be read in this process: leave --ray out, or give an address")
-    config = with_precision(config, is_here=ray_address in (None, "local"))
     decode_options(config)  # a mistake in it is said here: an actor would die of it
 
     async def main() -> bool:
