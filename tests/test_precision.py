@@ -11,9 +11,11 @@ import yaml
 
 from streammm import classify
 from streammm.build import with_precision
-from streammm.config import Config, load
+from streammm.config import load
 from streammm.run_directory import RunDirectory, precision_of
+from streammm_workers import engine
 from tests.conftest import MakeClip
+from tests.workers.test_run import Recorder
 
 SOUND_ONLY = ("--set", "fusion.weights={video: 0, text: 0}", "--set", "runtime.device=cpu", "--labels", "music,speech")
 
@@ -57,12 +59,19 @@ def test_a_run_goes_on_in_what_it_was_begun_in(clip: MakeClip, streammm: Callabl
     assert 'runtime.precision: was "bf16", is "fp32"' in made.stderr
 
 
-def test_a_run_from_before_it_was_decided_goes_on(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path, Config())
-    directory.begin()
+def test_a_run_from_before_it_was_decided_goes_on(clip: MakeClip, streammm: Callable, tmp_path: Path) -> None:
+    path, other = clip("a.mp4", 4, rate=4), clip("b.mp4", 4, rate=4)
+    run = tmp_path / "run"
+    config = load(settings=["fusion.weights={video: 0, text: 0}", "runtime.device=cpu"], labels=["music", "speech"])
+    directory = RunDirectory(run, config)
+    place = engine.Place((directory.url, directory.schema, directory.owner), [directory.files()], directory.begin)
+    assert engine.run(config, [str(path)], Recorder(), None, place)
     directory.close()
-    assert precision_of(tmp_path) == "auto"  # which was fp32 then, and still is where nobody decides
-    resumed = RunDirectory(tmp_path, with_precision(Config(), precision_of(tmp_path)))
-    assert resumed.is_resumed
-    resumed.close()
+    assert precision_of(run) == "auto"  # which was fp32 then, and still is where nobody decides
+    made = streammm("run", path, other, "--out", "run", *SOUND_ONLY)
+    assert made.returncode == 0, made.stderr
+    assert precision_in(run) == "auto"
+    rows = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
+    assert len(rows) == 4
+    assert len({row["model"] for row in rows}) == 1
     assert precision_of(tmp_path / "nothing") is None

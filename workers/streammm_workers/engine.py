@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from streammm.build import decode_options, with_precision
+from streammm.build import decode_options
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.media.address import is_file
@@ -64,7 +64,7 @@ def workers(config: Config, first: Sequence[Any], ray_address: str | None = None
     """The workers for `run_on`, which load while their caller sets up what else a run needs.
 
     Args:
-        config: the whole configuration.
+        config: the whole configuration; see `build.with_precision` for its ``runtime.precision``.
         first: the first of what is to be done, `PEEK` or all of it, after which the work is laid out.
         ray_address: where Ray is; ``local`` starts one on this machine; None for this process.
 
@@ -73,7 +73,6 @@ def workers(config: Config, first: Sequence[Any], ray_address: str | None = None
     """
     if ray_address is not None and "-" in first:
         raise ConfigError("standard input can only be read in this process: leave --ray out, or give an address")
-    config = with_precision(config, is_here=ray_address in (None, "local"))
     decode_options(config)  # a mistake in it is said here: an actor would die of it
     num_files = sum(not isinstance(s, str) or is_file(s) for s in first)
     made: Workers
