@@ -229,8 +229,10 @@ def _make_journal(arguments: Sequence[str]) -> JournalHandle:
 
 
 class ShardActor:
-    """A shard on Ray. It is made before those who call it import what it needs; so is what it is told of the journal,
-    which it finds by its name."""
+    """A shard on Ray, imported only where it works: whoever makes one need not wait for that.
+
+    It finds the journal by its name, since a reference among the arguments of an actor may be lost.
+    """
 
     def __init__(self, config: Config, spawn: Spawn, num_decoders: int, cores: int) -> None:
         from streammm_workers.shard import Shard
