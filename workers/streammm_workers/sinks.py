@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 from streammm.journal import Entry
 from streammm_workers.handle import Handle
 
-_READ_SECONDS = 0.25
-"""How often sinks look into the journal."""
+_READ_SECONDS = 0.02, 0.25
+"""How often sinks look into the journal: at first, so that the first row is not kept waiting, and at the least."""
+
+_READ_SHARE = 0.1
+"""In between they pause for this share of the time that they have looked for."""
 
 _READ_ENTRIES = 1000
 
@@ -39,6 +43,7 @@ class Sinks:
 
     async def keep_delivering(self, is_over: asyncio.Event) -> None:
         """Looks for all of them at once, until the run is over."""
+        began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             while not is_over.is_set():
                 free = [name for name, writing in self._writing.items() if not writing.locked()]
@@ -46,8 +51,9 @@ class Sinks:
                 for name in free:
                     if found[name] and found[name][-1].position > self.positions[name]:  # nobody else was quicker
                         group.create_task(self.deliver(name, found[name]))
+                pause_seconds = min(_READ_SECONDS[1], max(_READ_SECONDS[0], _READ_SHARE * (time.monotonic() - began)))
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_READ_SECONDS):
+                    async with asyncio.timeout(pause_seconds):
                         await is_over.wait()
 
     async def deliver(self, name: str, found: Sequence[Entry] = ()) -> None:
