@@ -20,8 +20,8 @@ import torch
 from zero_shot import Encoders, Item, drone_av, esc10, features
 
 from streammm.config import load
-from streammm.fusion.started import StartCard
-from streammm.fusion.trained import ModelCard, input_dims
+from streammm.fusion.card import ModelCard, StartCard
+from streammm.fusion.trained import input_dims
 from streammm.fusion.vocabulary import Vocabulary, build_vocabulary
 from streammm.training.annotations import Annotation, Annotations
 from streammm.training.evaluate import score

@@ -38,13 +38,17 @@ from processes import measure
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 LABELS = ("speech", "music", "explosion", "car", "person", "city", "animal", "computer")
-COPIES = {"360p": (4, 20), "1080p": (2, 6)}
-QUICK_COPIES = {"360p": (2, 6), "1080p": (1, 3)}
+COPIES = {"360p": (2, 10), "1080p": (2, 4)}
+QUICK_COPIES = {"360p": (2, 4), "1080p": (2, 3)}
+"""Few and many, for each core: already few keep all processes at work, else the difference would hold start-up."""
+
 FRAMES_PER_SECOND = 2
 PATCHES_PER_SECOND = 2
 """Log-mel patches that the sound encoder looks at: four a segment of two seconds."""
 
-BATCH = 8
+BATCH = 4
+"""Pictures or patches that a net is given at once; more cost no less each."""
+
 GOAL = {"360p": 1.10, "1080p": 1.05}
 
 
@@ -187,7 +191,7 @@ def first_row(command: list[str]) -> float:
 
 def report(name: str, media: Path, arguments: argparse.Namespace, result: Result) -> None:
     """Measures one size and prints its tables."""
-    few, many = (QUICK_COPIES if arguments.quick else COPIES)[name]
+    few, many = ((os.cpu_count() or 1) * copies for copies in (QUICK_COPIES if arguments.quick else COPIES)[name])
     copies = [str(media.with_name(f"{name}-{n}.mp4")) for n in range(many)]
     for copy in copies:
         os.link(media, copy)

@@ -26,7 +26,7 @@ from stubs import StubSpawn, stub_stage
 
 from streammm.config import load
 from streammm.journal import Entry
-from streammm_workers import cluster, engine
+from streammm_workers import cluster, engine, here
 
 SEGMENTS_OF_MANY = 5
 """Segments of a source, where there are many sources."""
@@ -90,7 +90,7 @@ def on_nodes(num_nodes: int, folder: Path) -> tuple[float, float]:
 
 def print_many(most: int, folder: Path, result: Result) -> None:
     """The table of many sources."""
-    engine.ThreadHandle = stub_stage  # type: ignore[assignment,misc]
+    here.ThreadHandle = stub_stage  # type: ignore[assignment,misc]
     many_sources(100, folder)  # what is imported and made once
     print(f"{'sources':>8} {'segments':>9} {'CPU ms/source':>14} {'CPU ms/segment':>15} {'sources/s':>10}")
     for num_sources in (n for n in (10, 100, 1_000, 10_000, 100_000) if n <= most):

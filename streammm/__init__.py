@@ -12,7 +12,6 @@ listed here may change without notice.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from streammm.pipeline import find_events as find_events
     from streammm.runs import open_run as open_run
 
-__version__ = version("streammm")
+__version__: str
 __all__ = ["__version__", "aclassify", "classify", "find_events", "open_run"]
 
 _PLACES = {
@@ -30,10 +29,15 @@ _PLACES = {
     "find_events": "streammm.pipeline",
     "open_run": "streammm.runs",
 }
-"""Loaded on first use: torch takes seconds to import."""
+"""Loaded on first use: torch takes seconds to import, and a decoding process needs none of it."""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        found = globals()[name] = version("streammm")
+        return found
     if name in _PLACES:
         found = globals()[name] = getattr(import_module(_PLACES[name]), name)
         return found

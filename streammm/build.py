@@ -36,7 +36,7 @@ def used_modalities(config: Config) -> tuple[Modality, ...]:
     used = tuple(m for m in MODALITIES if config.fusion.weights[m] > 0)
     if config.model is None:
         return used
-    from streammm.fusion.trained import read_card
+    from streammm.fusion.card import read_card
 
     return tuple(m for m in used if m in read_card(Path(config.model)).dims)
 
@@ -272,7 +272,7 @@ def label_thresholds(config: Config) -> dict[str, float]:
     from streammm.fusion.general_labels import GENERAL_LABELS
 
     if config.model is not None:
-        from streammm.fusion.trained import read_card
+        from streammm.fusion.card import read_card
 
         card = read_card(Path(config.model))
         return {name: card.thresholds.get(name, 0.5) for name in card.labels if name != card.background}
@@ -356,7 +356,7 @@ def _tuned_events(
     tuned = {label: LabelEventsConfig(open_score=score) for label, score in label_thresholds(config).items()}
     if config.model is None:
         return (vocabulary.labels if vocabulary is not None else ()), tuned
-    from streammm.fusion.trained import read_card
+    from streammm.fusion.card import read_card
 
     card = read_card(Path(config.model))
     tuned |= {label: LabelEventsConfig(**events.model_dump()) for label, events in card.events.items()}
@@ -426,7 +426,7 @@ def model_name(config: Config) -> str:
 
 def model_digest(config: Config) -> str:
     """Names the trained model of the configuration by its content, wherever it lies."""
-    from streammm.fusion.trained import digest_of
+    from streammm.fusion.card import digest_of
 
     assert config.model is not None
     return digest_of(Path(config.model))

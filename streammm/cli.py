@@ -269,7 +269,7 @@ def _run(
         raise ConfigError("retention is for run directories")
     sources = sources or []
     names = list_sources(sources, listing_options(config))
-    first = list(islice(names, 1))
+    first = list(islice(names, engine.PEEK))
     if not first and not may_be_empty:
         raise ConfigError(f"no media files in {', '.join(sources)}")
     listed: Iterator[Any] = chain(first, names)
@@ -277,6 +277,7 @@ def _run(
         config, precision_of(place) if is_directory and not fresh else None, is_here=ray in (None, "local")
     )
     with ExitStack() as stack:
+        workers = stack.enter_context(engine.workers(config, first, ray))
         where = ""
         directory = None
         if out is None:
@@ -316,7 +317,7 @@ def _run(
         observer = stack.enter_context(Exporter(seen, metrics, uses_ray=ray is not None))
         is_interrupted = False
         try:
-            is_complete = engine.run(config, listed, observer, ray, target, report.stopping)
+            is_complete = engine.run_on(workers, listed, observer, target, report.stopping)
         except KeyboardInterrupt:
             is_interrupted, is_complete = True, False
         except BrokenPipeError:

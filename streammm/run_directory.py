@@ -11,14 +11,16 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streammm.build import identity
 from streammm.config import Config, load
 from streammm.errors import ConfigError
-from streammm.journal import Journal
 from streammm.media.address import public_name
 from streammm.sinks.files import Files, set_aside
+
+if TYPE_CHECKING:
+    from streammm.journal import Journal
 
 JOURNAL_FILE = "journal.sqlite"
 
@@ -87,7 +89,7 @@ class RunDirectory:
         Returns:
             How many sources that were given up will be tried again.
         """
-        journal = Journal(self.url, self.schema, self.owner)
+        journal = _open(self.url, self.schema, self.owner)
         try:
             if not self.is_resumed:
                 journal.clear()
@@ -115,10 +117,10 @@ class RunDirectory:
 
         ``num_forgotten`` counts what was left out.
         """
-        journal = Journal(self.url, self.schema)
         if self._config.output.journal is None and not (self.path / JOURNAL_FILE).exists():
             yield from found
             return
+        journal = _open(self.url, self.schema)
         try:
             journal.take_again(map(public_name, named))
             is_forgotten = journal.forgotten()
@@ -143,7 +145,7 @@ class RunDirectory:
         """Whether there is a run to go on with; one that was made otherwise must not be mixed with ours."""
         if self._config.output.journal is None and not (self.path / JOURNAL_FILE).exists():
             return False
-        journal = Journal(self.url, self.schema)
+        journal = _open(self.url, self.schema)
         try:
             before = journal.meta("identity")
         finally:
@@ -268,7 +270,13 @@ def config_of(path: Path) -> Config:
 def _journal_of(path: Path, config: Config) -> Journal:
     if config.output.journal is None and not (path / JOURNAL_FILE).exists():
         raise ConfigError(f"{path} holds no journal")
-    return Journal(*journal_url(path, config))
+    return _open(*journal_url(path, config))
+
+
+def _open(*where: str) -> Journal:
+    from streammm.journal import Journal  # not needed to begin: workers load while it is imported
+
+    return Journal(*where)
 
 
 def _filter(config: Config) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from safetensors import numpy as safetensors
 from safetensors import torch as torch_safetensors
 
 from streammm.classifier import Classifier
+from streammm.fusion.card import ModelCard
 from streammm.fusion.model import ZeroShotFusion
-from streammm.fusion.trained import ModelCard, TrainedFusion
+from streammm.fusion.trained import TrainedFusion
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.labels import DEFAULT_THRESHOLD
 from streammm.rows import row_from_json

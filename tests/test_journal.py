@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -224,3 +226,11 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be used: file is not a database"):
         Journal(f"sqlite:///{path}").summary()
     assert path.read_bytes() == b"precious" * 1000
+
+
+def test_those_who_only_hand_entries_on_import_no_database() -> None:
+    code = "import sys, streammm.run_directory, streammm_workers.engine, streammm_workers.journal_actor\n"
+    code += "print('sqlalchemy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "False"

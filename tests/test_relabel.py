@@ -17,7 +17,8 @@ import yaml
 from streammm.config import Config, load
 from streammm.errors import ConfigError
 from streammm.forget import forget
-from streammm.fusion.trained import ModelCard, save_model
+from streammm.fusion.card import ModelCard
+from streammm.fusion.trained import save_model
 from streammm.journal import EMBEDDINGS, Entry, Journal
 from streammm.kept import kept_of
 from streammm.relabel import default_place, relabel, relabelled_config

@@ -10,6 +10,7 @@ from work import RATE_HZ, SEGMENT_SECONDS, Clip
 
 PER_SEGMENT = 4
 SAMPLES = SEGMENT_SECONDS * RATE_HZ
+UNTAGGED = 2
 NO_PICTURES = np.zeros((0, 224, 224, 3), np.uint8)
 
 
@@ -63,9 +64,10 @@ def segments(path: str, threads: int = 1) -> Iterator[Clip]:
 
 
 def picture(frame: av.VideoFrame) -> np.ndarray:
-    """The shorter side scaled to 256, and 224 by 224 out of the middle."""
+    """The shorter side scaled to 256, and 224 by 224 out of the middle; HD that does not say so is BT.709 too."""
     scale = 256 / min(frame.width, frame.height)
     width, height = round(frame.width * scale), round(frame.height * scale)
-    rgb = frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray()
+    matrix = "ITU709" if frame.colorspace == UNTAGGED and frame.height >= 720 else None
+    rgb = frame.reformat(width, height, "rgb24", src_colorspace=matrix, interpolation="AREA").to_ndarray()
     top, left = (height - 224) // 2, (width - 224) // 2
     return rgb[top : top + 224, left : left + 224]

@@ -6,7 +6,6 @@ first input; one called ``attention_mask`` gets ones and one called ``token_type
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from streammm.encoders.checkpoint import first_line
 from streammm.encoders.exported import Wanted, encoder_of, file_of, wanted_by
 from streammm.encoders.net import NetEncoder
+from streammm.encoders.openvino_cpu import import_openvino
 from streammm.encoders.placement import Placement
 from streammm.errors import ConfigError
 from streammm.types import Modality
@@ -90,7 +90,7 @@ def _on_onnxruntime(session: Any) -> Any:
 
 
 def _on_openvino(path: Path, placement: Placement) -> Any:
-    openvino: Any = importlib.import_module("openvino")  # optional, and without types
+    openvino = import_openvino()
     options = {
         "INFERENCE_NUM_THREADS": placement.threads,
         "INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[placement.precision],

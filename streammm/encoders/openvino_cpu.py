@@ -13,6 +13,7 @@ import importlib.util
 import json
 import logging
 import shutil
+import sys
 import tempfile
 import threading
 import warnings
@@ -60,7 +61,7 @@ def compile_on_cpu(
 def _load(
     make_net: Callable[[], nn.Module], example: npt.NDArray[Any], placement: Placement, num_free_axes: int, key: str
 ) -> Callable[[npt.NDArray[Any]], tuple[npt.NDArray[np.float32], ...]]:
-    openvino: Any = importlib.import_module("openvino")  # optional, and without types
+    openvino = import_openvino()
     core = openvino.Core()
     precision = placement.precision
     if precision.upper() not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -77,6 +78,15 @@ def _load(
     }
     request = core.compile_model(model, "CPU", options).create_infer_request()
     return lambda array: tuple(request.infer([array], share_inputs=True).to_tuple())
+
+
+def import_openvino() -> Any:
+    """OpenVINO, which is optional and has no types, without what would tell its makers over the network of each import.
+
+    It does without where that package is not installed; that is what it is made to believe.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
 
 
 def code_digest(module: str) -> str:

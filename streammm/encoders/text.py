@@ -35,7 +35,7 @@ MAX_REMEMBERED_TEXTS = 1024
 class MiniLM:
     """all-MiniLM-L6-v2 over the text of a segment; ``vectors`` have length one, and there are no tags.
 
-    A text is cut off after 256 tokens, as the published model does. The net is loaded with the first text that is not
+    A text is cut off after 256 tokens, as the published model does. The net is read with the first text that is not
     in the cache: many sources have none, and the labels of the last run are there.
     """
 
@@ -54,21 +54,27 @@ class MiniLM:
         torch_compile: bool = False,
     ) -> None:
         self.placement = Placement(runtime, device, precision, threads, torch_compile)
-        self._tokenizer: Tokenizer | None = None
+        self._is_set_up = False
         self._recent: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
 
     def setup(self) -> None:
-        if self._tokenizer is not None:
+        if self._is_set_up:
             return
-        MODELS[self.name].file(MINILM_FILE)  # it must be there even where a converted copy of the net is
+        for path in MODELS[self.name].files:
+            MODELS[self.name].find(path)
         self.placement = self.placement.resolved()
-        self._tokenizer = _make_tokenizer()
+        self._is_set_up = True
+
+    @functools.cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return _make_tokenizer()
 
     @functools.cached_property
     def _run(self) -> Compiled:
+        MODELS[self.name].file(MINILM_FILE)  # it must be the right one even where a converted copy of the net is
         return compile_net(
             _make_net,
-            np.array([_make_tokenizer().encode("hello").ids], np.int64),
+            np.array([self._tokenizer.encode("hello").ids], np.int64),
             self.placement,
             key=MODELS[self.name].files[MINILM_FILE] + code_digest("streammm.encoders.bert"),
             num_free_axes=2,
@@ -97,7 +103,7 @@ class MiniLM:
         Raises:
             EncodeError: ``setup`` was not called, or the runtime failed.
         """
-        if self._tokenizer is None:
+        if not self._is_set_up:
             raise EncodeError(f"{self.name}: embed was called before setup")
         if not keep:
             return self._embed(texts)
@@ -106,7 +112,7 @@ class MiniLM:
         return cached("texts", digest, lambda: {"vectors": self._embed(texts)})["vectors"]
 
     def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        if self._tokenizer is None:
+        if not self._is_set_up:
             raise EncodeError(f"{self.name}: embed was called before setup")
         different = list(dict.fromkeys(texts))
         by_length: dict[int, dict[str, npt.NDArray[np.int64]]] = {}

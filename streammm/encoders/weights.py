@@ -42,19 +42,27 @@ class Model:
         """True where the package is there; its files are checked when they are read."""
         return importlib.util.find_spec(self.package) is not None
 
-    def file(self, path: str) -> Path:
-        """The installed file, its content checked.
+    def find(self, path: str) -> Path:
+        """The installed file, whatever it holds.
 
         Raises:
-            ConfigError: the package or the file is not installed, or is not the one that is pinned.
+            ConfigError: the package or the file is not installed.
         """
-        found = package_file(
+        return package_file(
             self.package,
             path,
             distribution=self.distribution,
             needed_by=self.title,
             install_command=self.install_command,
         )
+
+    def file(self, path: str) -> Path:
+        """The installed file, its content checked.
+
+        Raises:
+            ConfigError: the package or the file is not installed, or is not the one that is pinned.
+        """
+        found = self.find(path)
         with found.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         if digest != self.files[path]:

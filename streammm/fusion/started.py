@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from streammm.fusion.card import StartCard
 from streammm.fusion.learned import LearnedFusion, Logits
 from streammm.fusion.memory import State
 from streammm.fusion.model import ZeroShotFusion
@@ -26,21 +26,6 @@ _START = "start."
 _ARRAYS = ("label_vectors", "picture_cosines", "sound_weights", "reliability", "phrase_starts", "bias")
 _LEAST = 1e-3
 """A score below this is as good as none: what was never thought of can still be learned."""
-
-
-class StartCard(BaseModel):
-    """How it begins, as ``model.json`` says it, but for the vocabulary's arrays; see `ZeroShotFusion` and `Vocabulary`.
-
-    ``strength`` is what the logits of the scores are multiplied by.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    weights: dict[Modality, Annotated[float, Field(ge=0)]]
-    smoothing_seconds: Annotated[float, Field(ge=0)]
-    strength: Annotated[float, Field(gt=0, le=1)] = 1.0
-    num_distractors: Annotated[int, Field(ge=0, le=100_000)] = 0
-    rival_of: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
 
 class StartedFusion(LearnedFusion):

@@ -1,6 +1,9 @@
 """The journal of a run: what is committed to it, and how sinks read it."""
 
-from streammm.journal.journal import Journal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from streammm.journal.records import (
     DONE,
     EMBEDDINGS,
@@ -16,6 +19,9 @@ from streammm.journal.records import (
     SourceState,
     quarantine_entry,
 )
+
+if TYPE_CHECKING:
+    from streammm.journal.journal import Journal as Journal
 
 __all__ = [
     "DONE",
@@ -33,3 +39,12 @@ __all__ = [
     "SourceState",
     "quarantine_entry",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads `Journal` on first use: who only makes or reads entries needs no SQLAlchemy, which takes a while."""
+    if name != "Journal":
+        raise AttributeError(f"module 'streammm.journal' has no attribute {name!r}")
+    from streammm.journal.journal import Journal
+
+    return Journal

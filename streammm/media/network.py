@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import av
@@ -15,11 +15,12 @@ from av.stream import Discard
 
 from streammm.errors import SourceError
 from streammm.media.address import expand_secrets, public_name, redact, scheme
-from streammm.media.bridge import Bridge
-from streammm.media.http import Fetcher
 from streammm.media.pipe import PipeReader
-from streammm.media.relay import Relay
 from streammm.media.source import allowed_formats, reason
+
+if TYPE_CHECKING:  # files need none of what talks to servers
+    from streammm.media.http import Fetcher
+    from streammm.media.relay import Relay
 
 _HTTP_READ_SECONDS = 30.0
 """HLS brings nothing for up to three times the length of its segments, commonly 2 to 10 s."""
@@ -151,6 +152,8 @@ def _check_query(url: str) -> None:
 
 
 def _open_http(url: str, options: NetworkOptions, max_pixels: int) -> Opened:
+    from streammm.media.http import Fetcher
+
     read_seconds = options.read_seconds or _HTTP_READ_SECONDS
     fetcher = Fetcher(url, options.allowed_hosts, options.open_seconds, options.ca_file)
     fetcher.check(url)
@@ -195,8 +198,13 @@ def _open_pipe(pipe_fd: int | None, max_pixels: int, on_wait: Callable[[], None]
 
 
 def _open_bridge(url: str, name: str, options: NetworkOptions, max_pixels: int, behind: ExitStack) -> Opened:
-    relay = None
+    from streammm.media.bridge import Bridge
+
+    relay: Relay | None = None
     if scheme(url) in ("http", "https"):
+        from streammm.media.http import Fetcher
+        from streammm.media.relay import Relay
+
         fetcher = Fetcher(url, options.allowed_hosts, options.open_seconds, options.ca_file)
         relay = Relay(fetcher, is_secure=scheme(url) == "https")
         behind.callback(relay.close)

@@ -9,8 +9,6 @@ from streammm.media.address import in_store, is_address, public_name
 from streammm.media.network import Opened, open_network
 from streammm.media.options import DecodeOptions
 from streammm.media.source import open_media, open_media_file, sidecars
-from streammm.media.store import READ_SECONDS
-from streammm.media.store_file import StoreFile, captions_in_store
 
 
 def open_source(
@@ -38,11 +36,17 @@ def captions_beside(source: str, options: DecodeOptions, on_wait: Callable[[], N
         SourceError: a store does not say; ``unauthorised`` where it does not allow to list what is in it.
     """
     if in_store(source):
+        from streammm.media.store import READ_SECONDS
+        from streammm.media.store_file import captions_in_store
+
         return captions_in_store(source, options.network.read_seconds or READ_SECONDS, on_wait)
     return [] if is_address(source) else sidecars(source)
 
 
 def _open_stored(source: str, options: DecodeOptions, on_wait: Callable[[], None]) -> Opened:
+    from streammm.media.store import READ_SECONDS  # it takes long to import, and few need it
+    from streammm.media.store_file import StoreFile
+
     with ExitStack() as behind:
         file = StoreFile(source, options.network.read_seconds or READ_SECONDS, on_wait)
         behind.callback(file.close)

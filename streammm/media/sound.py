@@ -10,12 +10,16 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.filter import Graph
+from av.filter.context import FilterContext
 
 from streammm.types import SAMPLE_RATE_HZ
 
@@ -173,14 +177,29 @@ _AT_ONCE = 16_384
 
 def _resample(samples: Waveform, rate_hz: int) -> Waveform:
     """float32 [N] at ``rate_hz`` -> float32 [M] at 16 kHz; sample 0 stays where it is."""
-    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE_HZ)
-    pieces = []
+    graph = Graph()
+    graph.threads = 1  # else it begins with one for each core
+    source = graph.add_abuffer(format="fltp", sample_rate=rate_hz, layout="mono", channels=1)
+    wanted = graph.add("aformat", sample_rates=str(SAMPLE_RATE_HZ), sample_fmts="fltp", channel_layouts="mono")
+    sink = graph.add("abuffersink")
+    graph.link_nodes(source, wanted, sink).configure()
+    pieces: list[Waveform] = []
     for i in range(0, len(samples), _AT_ONCE):
         frame = av.AudioFrame.from_ndarray(samples[None, i : i + _AT_ONCE], format="fltp", layout="mono")
         frame.sample_rate = rate_hz
-        pieces += resampler.resample(frame)
-    pieces += resampler.resample(None)
-    return np.concatenate([np.frombuffer(memoryview(p.planes[0]), np.float32, p.samples) for p in pieces])
+        source.push(frame)
+        pieces += _pulled(sink)
+    source.push(None)
+    pieces += _pulled(sink)
+    return np.concatenate(pieces)
+
+
+def _pulled(sink: FilterContext) -> Iterator[Waveform]:
+    """What there is at the end of a graph, float32 [N] each."""
+    with suppress(BlockingIOError, EOFError):
+        while True:
+            frame: Any = sink.pull()
+            yield np.frombuffer(memoryview(frame.planes[0]), np.float32, frame.samples)
 
 
 _HALF_POWER = np.float32(math.sqrt(0.5))

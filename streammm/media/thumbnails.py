@@ -26,7 +26,7 @@ class Thumbnails:
         """The thumbnail of a picture, or None for one that cannot be scaled."""
         try:
             small = self._reformatter.reformat(
-                frame, width=WIDTH, height=HEIGHT, format="yuv444p", interpolation=Interpolation.AREA
+                frame, width=WIDTH, height=HEIGHT, format="yuv444p", interpolation=Interpolation.AREA, threads=1
             )
         except (av.error.FFmpegError, ValueError):
             return None

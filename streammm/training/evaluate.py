@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from streammm.fusion.trained import ModelCard, Task
+from streammm.fusion.card import ModelCard, Task
 from streammm.training.annotations import Annotation
 from streammm.training.calibrate import sigmoid, softmax
 from streammm.training.dataset import Example

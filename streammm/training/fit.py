@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from streammm.fusion.card import ModelCard, Task
 from streammm.fusion.started import digest_of
-from streammm.fusion.trained import ModelCard, Task
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.training.dataset import Batch, Example, batches
 from streammm.training.loss import balanced_weights, drop_modalities, segment_loss, source_loss

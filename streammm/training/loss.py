@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streammm.fusion.trained import Task
+from streammm.fusion.card import Task
 
 
 def segment_loss(

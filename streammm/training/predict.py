@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from streammm.fusion.card import Task
 from streammm.fusion.learned import LearnedFusion, Logits
-from streammm.fusion.trained import Task
 from streammm.training.dataset import Batch, Example, batches
 from streammm.training.features import Features
 from streammm.training.loss import pool

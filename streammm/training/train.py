@@ -13,8 +13,9 @@ import yaml
 from streammm.config import MODEL_SETTINGS_FILE, Config, FusionConfig, TrainingConfig
 from streammm.encoders.net import NetEncoder
 from streammm.errors import ConfigError
-from streammm.fusion.started import StartCard, num_tags
-from streammm.fusion.trained import EventCard, ModelCard, Task, save_model
+from streammm.fusion.card import EventCard, ModelCard, StartCard, Task
+from streammm.fusion.started import num_tags
+from streammm.fusion.trained import save_model
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.training.annotations import Annotation, Annotations
 from streammm.training.calibrate import fit_temperature, fit_thresholds

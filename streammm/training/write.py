@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from streammm.fusion.trained import ModelCard
+from streammm.fusion.card import ModelCard
 from streammm.training.page import CONFUSION_FILE, PAGE_FILE, figure_text, judged
 from streammm.training.state import Epoch
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,3 +72,10 @@ def test_it_works_where_nothing_can_be_kept(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("STREAMMM_CACHE", str(tmp_path / "file"))
     assert [make()[1], make()[1]] == [1, 2]
+
+
+def test_nobody_is_told_that_openvino_was_imported(tmp_path: Path) -> None:
+    script = "from streammm.encoders.openvino_cpu import import_openvino; print(import_openvino().Core())"
+    home = os.environ | {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "CI": ""}
+    subprocess.run([sys.executable, "-c", script], env=home, check=True, capture_output=True)
+    assert list(tmp_path.iterdir()) == []  # else there is an id by which its makers know this user

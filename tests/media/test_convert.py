@@ -1,5 +1,6 @@
 """Pictures of known colours in every form: what comes out is upright, undistorted and of the right colour."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
 
-from streammm.media.convert import PictureConverter
+from streammm.media.convert import PictureConverter, is_same_planar
 from streammm.media.options import DecodeOptions
 from streammm.media.reader import SegmentReader
 from streammm.media.tone import HLG, PQ, to_sdr
@@ -58,6 +59,35 @@ def test_any_size_gives_the_encoders_picture(size: tuple[int, int]) -> None:
     picture = CONVERT(frame)
     assert picture.shape == (32, 32, 3)
     assert np.abs(picture.astype(int) - 90).max() <= 2
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "yuvj422p", "yuv444p", "yuv420p10le", "nv12", "gray", "rgb24", "gbrp"])
+@pytest.mark.parametrize("size", [(640, 360), (426, 240), (400, 224), (300, 200), (301, 129), (161, 133)])
+def test_a_quicker_way_has_the_same_numbers(size: tuple[int, int], form: str) -> None:
+    width, height = size
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    frame = av.VideoFrame.from_ndarray(noise, "rgb24").reformat(format=form)
+    shown = round(width * 128 / height)
+    usual = frame.reformat(shown, 128, "rgb24", interpolation="AREA")
+    left = (shown - 128) // 2
+    pixels = np.frombuffer(memoryview(usual.planes[0]), np.uint8).reshape(128, -1)[:, 3 * left :][:, : 3 * 128]
+    assert np.array_equal(PictureConverter(128, 128)(frame), pixels.reshape(128, 128, 3))
+
+
+@pytest.mark.parametrize(
+    ("width", "shrinking", "is_same"),
+    [
+        (455, Fraction(360, 256), True),
+        (454, Fraction(360, 256), False),  # two pixels of one colour
+        (455, Fraction(5, 4), False),  # each line out of two
+        (455, Fraction(3, 2), False),
+        (455, Fraction(2), False),
+        (455, Fraction(3), True),
+        (455, Fraction(257, 256), False),
+    ],
+)
+def test_when_planar_pictures_are_the_same(width: int, shrinking: Fraction, is_same: bool) -> None:
+    assert is_same_planar(width, shrinking) == is_same
 
 
 def test_wide_pixels_are_shown_wide() -> None:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional import classification as tm
 
+from streammm.fusion.card import ModelCard, Task
 from streammm.fusion.learned import Logits
-from streammm.fusion.trained import ModelCard, Task
 from streammm.training.annotations import Annotation
 from streammm.training.confusion import confusion_svg
 from streammm.training.dataset import Batch, Example

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from streammm.fusion.trained import ModelCard
+from streammm.fusion.card import ModelCard
 from streammm.training import fit as fitting
 from streammm.training.dataset import batches, collate
 from streammm.training.evaluate import score

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streammm.fusion.trained import read_card
+from streammm.fusion.card import read_card
 from tests.conftest import write_clip
 
 CONFIG = Path(__file__).parents[2] / "configs" / "founding_cnn_rnn.yaml"

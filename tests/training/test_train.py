@@ -15,8 +15,8 @@ from safetensors import torch as safetensors
 from streammm.build import make_events
 from streammm.config import load
 from streammm.errors import ConfigError, SourceError
-from streammm.fusion.started import StartCard
-from streammm.fusion.trained import ModelCard, TrainedFusion, load_model, save_model
+from streammm.fusion.card import ModelCard, StartCard
+from streammm.fusion.trained import TrainedFusion, load_model, save_model
 from streammm.fusion.vocabulary import Vocabulary
 from streammm.kept import Kept
 from streammm.training.annotations import Annotation, Annotations

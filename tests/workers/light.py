@@ -54,7 +54,7 @@ class LightEncodeWorker(EncodeWorker):
 
     def __init__(self, config: Config, modality: Modality) -> None:
         super().__init__(config, modality)
-        self._encoder = LightEncoder(modality)
+        self._loaded = LightEncoder(modality)
         self._device = "cpu"
 
     def vocabulary(self) -> Vocabulary:

@@ -10,7 +10,8 @@ from streammm.config import Config
 from streammm_workers.cluster import ActorSpawn, ShardActor
 from streammm_workers.commit import Committer
 from streammm_workers.handle import Handle
-from tests.workers.exits import exit_if_told
+from streammm_workers.journal_actor import JournalActor
+from tests.workers.exits import ExitingJournal, exit_if_told
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,20 @@ class Replacing(ActorSpawn):
         return ActorSpawn.__call__(self, kind, dict(self.stages).get(make, make), *args)
 
 
+class ExitingJournalActor(JournalActor):
+    """Is told by files beside the database."""
+
+    def __init__(self, url: str) -> None:
+        self._journal = ExitingJournal(url)
+
+
 class ExitingShard(ShardActor):
     """Is told by files in the folder of its stages."""
 
     def __init__(self, config: Config, spawn: Replacing, num_decoders: int, cores: int) -> None:
         super().__init__(config, spawn, num_decoders, cores)
-        self._journal = _Watched(self._journal, spawn.folder)
-        self._committer = Committer(self._journal)
+        self._shard._journal = _Watched(self._shard._journal, spawn.folder)
+        self._shard._committer = Committer(self._shard._journal)
 
 
 class _Watched:

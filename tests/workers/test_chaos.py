@@ -31,14 +31,14 @@ from streammm_workers.handle import ActorHandle
 from streammm_workers.sizes import BatchSize
 from tests.conftest import write_clip
 from tests.workers import light
-from tests.workers.exits import POINTS, ExitingDecoder, ExitingEncoder, ExitingJournal
-from tests.workers.replacing import ExitingShard, Replacing
+from tests.workers.exits import POINTS, ExitingDecoder, ExitingEncoder
+from tests.workers.replacing import ExitingJournalActor, ExitingShard, Replacing
 from tests.workers.test_run import Recorder, assert_same
 
 pytestmark = pytest.mark.ray
 
 LABELS = ",".join(light.LABELS)
-KINDS = ["DecodeWorker", "EncodeWorker", "Journal", "ShardActor"]
+KINDS = ["DecodeWorker", "EncodeWorker", "JournalActor", "ShardActor"]
 CHILD = "streammm.media.child"
 OURS = "STREAMMM_CHAOS"
 """Marks the processes of this test run, so that no other's are killed or waited for."""
@@ -164,7 +164,7 @@ def exits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     stages = ((DecodeWorker, ExitingDecoder), (EncodeWorker, ExitingEncoder))
     spawn = functools.partial(Replacing, told=stages, folder=str(tmp_path))
     monkeypatch.setattr(cluster, "ActorSpawn", spawn)
-    monkeypatch.setattr(cluster, "Journal", ExitingJournal)
+    monkeypatch.setattr(cluster, "JournalActor", ExitingJournalActor)
     monkeypatch.setattr(cluster, "ShardActor", ExitingShard)
     return tmp_path
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import streammm
+from streammm.build import with_precision
 from streammm.config import Config, load
 from streammm.errors import ConfigError, SourceError
 from streammm.journal import Entry
@@ -61,7 +62,7 @@ class Recorder:
 
 def run(sources: Sequence[Path], config: Config, ray: str | None = None, recorder: Recorder | None = None) -> Recorder:
     recorder = recorder or Recorder()
-    engine.run(config, [str(s) for s in sources], recorder, ray)
+    engine.run(with_precision(config), [str(s) for s in sources], recorder, ray)
     return recorder
 
 

@@ -38,6 +38,7 @@ def make_light(patch: Patch) -> None:
     patch(reading, "DecodeWorker", MadeUpDecoder)
     patch(shard, "EncodeWorker", LightEncodeWorker)
     patch(sinks, "_READ_ENTRIES", ENTRIES_AT_ONCE)
+    patch(sinks, "_READ_SECONDS", (0.25, 0.25))  # full parts
 
 
 def run(folder: Path, sink: type[Files] = Files) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import ray
@@ -19,15 +21,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from streammm.build import num_decoders
 from streammm.config import Config
 from streammm.errors import ConfigError
-from streammm.journal import Journal
-from streammm_workers.driver import Driver
+from streammm.types import SourceReport
 from streammm_workers.engine import slots
 from streammm_workers.handle import FOLLOW, ActorHandle, Handle, Spawn, ThreadHandle
+from streammm_workers.journal_actor import JOURNAL, JournalActor, JournalHandle
+from streammm_workers.metrics import ShardLoad
 from streammm_workers.plan import Observer, Plan
-from streammm_workers.shard import Shard
 
 _LOOK_FOR_NODES_SECONDS = 1.0
-_JOURNAL = "journal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,57 +58,74 @@ class ActorSpawn:
         return ActorHandle(ray.remote(make).options(**options).remote(*args))
 
 
-async def run(
-    config: Config, plan: Plan, journal_arguments: Sequence[str], observer: Observer, num_sources: int, address: str
-) -> None:
-    """Does a plan on the cluster at ``address``; ``local`` starts one on this machine and ends it afterwards.
+class Cluster:
+    """The shards of a run on the cluster at an address; ``local`` starts one on this machine and ends it afterwards.
 
-    Work begins with the first shard that finds room. Others join as the cluster has room for them: a node that is
-    added while the run goes on gets work, and the shards of one that goes are made anew where there is room.
+    The first shard is made at once, and loads. Work begins with the first that finds room. Others join as the cluster
+    has room for them: a node that is added while the run goes on gets work, and the shards of one that goes are made
+    anew where there is room.
 
     Raises:
-        ConfigError: there is no cluster at the address, or it has no room for the workers.
+        ConfigError: there is no cluster at the address, or, by `run`, it has no room for the workers.
     """
-    _connect(address)
-    groups: list[PlacementGroup] = []
-    try:
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
-        options |= {"name": _JOURNAL}  # in the namespace of this run, which nobody else is in
-        # Not in memory if it may have to start anew; commits may be repeated, they are fenced and add nothing twice.
-        if not journal_arguments:
-            options |= {"max_restarts": 0, "max_task_retries": 0}
-        journal = ray.remote(Journal).options(**options).remote(*journal_arguments)
-        timeout_seconds = config.ray.start_timeout_seconds
-        layout = _lay_out(config, await _nodes(timeout_seconds), num_sources)
-        bundle = {"CPU": layout.decoders} | ({"GPU": layout.gpus} if layout.gpus else {})
-        files = slots(config, layout.decoders)
-        groups = [placement_group([bundle], strategy="STRICT_PACK") for _ in range(layout.num_shards)]
-        placed = await _wait_for_room(groups, bundle, timeout_seconds)
-        waiting = [group for group in groups if group not in placed]
-        shards = [(_make_shard(config, group, layout), files) for group in placed]
-        driver = Driver(config, plan, ActorHandle(journal), observer)
+
+    def __init__(self, config: Config, num_files: int, address: str) -> None:
+        self._config = config
+        self._groups: list[PlacementGroup] = []
+        self._made: dict[PlacementGroup, Handle] = {}
+        _connect(address)
+        try:
+            layout = _lay_out(config, _nodes(config.ray.start_timeout_seconds), num_files)
+            self._layout = layout
+            self._bundle = {"CPU": layout.decoders} | ({"GPU": layout.gpus} if layout.gpus else {})
+            for _ in range(layout.num_shards):
+                self._ask_for_room()
+            self._shard_in(self._groups[0])
+        except BaseException:
+            self.close()
+            raise
+
+    async def run(self, plan: Plan, journal_arguments: tuple[str, ...], observer: Observer) -> None:
+        """Does a plan."""
+        from streammm_workers.driver import Driver  # while the shard loads
+
+        driver = Driver(self._config, plan, _make_journal(journal_arguments), observer)
+        await asyncio.to_thread(import_module, "streammm.journal.journal")  # for `plan.begin`, while the shard loads
+        files = slots(self._config, self._layout.decoders)
+        placed = await _wait_for_room(self._groups, self._bundle, self._config.ray.start_timeout_seconds)
+        waiting = [group for group in self._groups if group not in placed]
 
         async def grow() -> None:
             """Gives work to groups that find room later, and asks for one more group for each node that joins."""
             known = {node["NodeID"] for node in _alive()}
             while True:
                 for node in _alive():
-                    if node["NodeID"] not in known and config.ray.shards is None:
+                    if node["NodeID"] not in known and self._config.ray.shards is None:
                         known.add(node["NodeID"])
-                        waiting.append(placement_group([bundle], strategy="STRICT_PACK"))
-                        groups.append(waiting[-1])
+                        waiting.append(self._ask_for_room())
                 for group in list(waiting):
                     if _is_placed(group):
                         waiting.remove(group)
-                        await driver.add_shard(_make_shard(config, group, layout), files)
+                        await driver.add_shard(self._shard_in(group), files)
                 await asyncio.sleep(_LOOK_FOR_NODES_SECONDS)
 
-        await driver.run(shards, [grow])
-    finally:
-        for group in groups:
+        await driver.run([(self._shard_in(group), files) for group in placed], [grow])
+
+    def close(self) -> None:
+        """Gives the room back and leaves the cluster."""
+        for group in self._groups:
             remove_placement_group(group)
         ray.shutdown()
+
+    def _ask_for_room(self) -> PlacementGroup:
+        self._groups.append(placement_group([self._bundle], strategy="STRICT_PACK"))
+        return self._groups[-1]
+
+    def _shard_in(self, group: PlacementGroup) -> Handle:
+        """The shard of a group; it may be made before the group has its place."""
+        if group not in self._made:
+            self._made[group] = _make_shard(self._config, group, self._layout)
+        return self._made[group]
 
 
 def _connect(address: str) -> None:
@@ -164,14 +182,13 @@ def _alive() -> list[dict[str, Any]]:
     return [node for node in found if node["Alive"] and node["Resources"].get("CPU")]
 
 
-async def _nodes(seconds: float) -> list[dict[str, float]]:
+def _nodes(seconds: float) -> list[dict[str, float]]:
     """The resources of every node that can work; waits for the first to join."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not (nodes := _alive()):
-                await asyncio.sleep(1.0)
-    except TimeoutError:
-        raise ConfigError(f"no node of the cluster has a CPU to work with after {seconds:g} s") from None
+    deadline = time.monotonic() + seconds
+    while not (nodes := _alive()):
+        if time.monotonic() > deadline:
+            raise ConfigError(f"no node of the cluster has a CPU to work with after {seconds:g} s")
+        time.sleep(1.0)
     return [node["Resources"] for node in nodes]
 
 
@@ -200,11 +217,45 @@ async def _wait_for_room(
     return placed
 
 
-class ShardActor(Shard):
-    """A shard on Ray; finds the journal by its name, since a reference among the arguments of an actor may be lost."""
+def _make_journal(arguments: Sequence[str]) -> JournalHandle:
+    """The journal, beside the driver."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+    options |= {"name": JOURNAL}  # in the namespace of this run, which nobody else is in
+    # Not in memory if it may have to start anew; commits may be repeated, they are fenced and add nothing twice.
+    if not arguments:
+        options |= {"max_restarts": 0, "max_task_retries": 0}
+    return JournalHandle(ray.remote(JournalActor).options(**options).remote(*arguments))
+
+
+class ShardActor:
+    """A shard on Ray, imported only where it works: whoever makes one need not wait for that.
+
+    It finds the journal by its name, since a reference among the arguments of an actor may be lost.
+    """
 
     def __init__(self, config: Config, spawn: Spawn, num_decoders: int, cores: int) -> None:
-        super().__init__(config, spawn, ActorHandle(ray.get_actor(_JOURNAL)), num_decoders, cores)
+        from streammm_workers.shard import Shard
+
+        self._shard = Shard(config, spawn, JournalHandle(), num_decoders, cores)
+
+    async def start(self) -> None:
+        await self._shard.start()
+
+    async def run(self, source: str) -> SourceReport | None:
+        return await self._shard.run(source)
+
+    async def drain(self) -> None:
+        await self._shard.drain()
+
+    async def drain_source(self, name: str) -> None:
+        await self._shard.drain_source(name)
+
+    def pictures(self) -> dict[str, bytes]:
+        return self._shard.pictures()
+
+    def load(self) -> ShardLoad:
+        return self._shard.load()
 
 
 def _make_shard(config: Config, group: PlacementGroup, layout: _Layout) -> Handle:

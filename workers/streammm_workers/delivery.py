@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from streammm.journal import Entry, Journal
+from streammm.journal import Entry
 from streammm.media.address import redact
 from streammm.sinks.base import Outlet, UnreachableError, Written
 from streammm.sinks.standard_output import StandardOutput
@@ -243,6 +243,8 @@ def deliver(
     Returns:
         By name, how many entries are left.
     """
+
+    from streammm.journal import Journal
 
     async def main() -> dict[str, int]:
         journal = ThreadHandle("journal", Journal, *journal_arguments)

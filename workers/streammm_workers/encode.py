@@ -22,20 +22,23 @@ class EncodeWorker:
     def __init__(self, config: Config, modality: Modality) -> None:
         self._config = config
         self._modality: Modality = modality
+        self._loaded: Encoder | None = None
 
     @functools.cached_property
     def _device(self) -> str:
         return Placement(self._config.runtime.backend, self._config.runtime.device).resolved().device
 
-    @functools.cached_property
+    @property
     def _encoder(self) -> Encoder:
-        encoder = make_encoder(self._config, self._modality)
-        if self._device != "cpu":
-            from streammm.encoders.torch_runtime import take_own_stream
+        if self._loaded is None:  # no cached_property: all encoders would wait for its one lock, and load in turns
+            encoder = make_encoder(self._config, self._modality)
+            if self._device != "cpu":
+                from streammm.encoders.torch_runtime import take_own_stream
 
-            take_own_stream(self._device)
-        encoder.setup()
-        return encoder
+                take_own_stream(self._device)
+            encoder.setup()
+            self._loaded = encoder
+        return self._loaded
 
     def load(self) -> str:
         """Loads the encoder, if it is not; returns the device that it computes on.

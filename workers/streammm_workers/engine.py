@@ -1,30 +1,29 @@
-"""The engine's front door: a run in this process, or on Ray. Ray is imported only if it is asked for."""
+"""The engine's front door: a run in this process, or on Ray, of which only the one that is asked for is imported."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from streammm.build import decode_options, num_decoders
+from streammm.build import decode_options
 from streammm.config import Config
 from streammm.errors import ConfigError
-from streammm.journal import Journal
 from streammm.media.address import is_file
 from streammm.retention import Retention
 from streammm.sinks.base import Outlet, Sink
-from streammm_workers.bell import Bell
-from streammm_workers.driver import Driver
-from streammm_workers.handle import DirectHandle, Handle, ThreadHandle
+from streammm_workers.handle import Handle, ThreadHandle
 from streammm_workers.plan import Observer, Plan
-from streammm_workers.shard import Shard
 
-_PEEK = 64
+if TYPE_CHECKING:
+    from streammm_workers.driver import Driver
+
+PEEK = 64
 """So many sources are looked at before the work is laid out."""
 
 
@@ -50,6 +49,47 @@ class Place:
     retention: Retention | None = None
 
 
+class Workers(Protocol):
+    """Where the work is done: this process or a cluster. They load from when they are made."""
+
+    async def run(self, plan: Plan, journal_arguments: tuple[str, ...], observer: Observer) -> None:
+        """Does a plan; ``journal_arguments`` are those of `Journal`."""
+
+    def close(self) -> None:
+        """Ends them."""
+
+
+@contextmanager
+def workers(config: Config, first: Sequence[Any], ray_address: str | None = None) -> Iterator[Workers]:
+    """The workers for `run_on`, which load while their caller sets up what else a run needs.
+
+    Args:
+        config: the whole configuration; see `build.with_precision` for its ``runtime.precision``.
+        first: the first of what is to be done, `PEEK` or all of it, after which the work is laid out.
+        ray_address: where Ray is; ``local`` starts one on this machine; None for this process.
+
+    Raises:
+        ConfigError: the configuration has a mistake, or there is no Ray at the address.
+    """
+    if ray_address is not None and "-" in first:
+        raise ConfigError("standard input can only be read in this process: leave --ray out, or give an address")
+    decode_options(config)  # a mistake in it is said here: an actor would die of it
+    num_files = sum(not isinstance(s, str) or is_file(s) for s in first)
+    made: Workers
+    if ray_address is None:
+        from streammm_workers.here import Here
+
+        made = Here(config, num_files)
+    else:
+        from streammm_workers.cluster import Cluster
+
+        made = Cluster(config, num_files, ray_address)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 def run(
     config: Config,
     sources: Iterable[Any],
@@ -58,15 +98,31 @@ def run(
     place: Place | None = None,
     on_stop: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Does all sources: in this process, or on Ray if there is an address (``local`` starts one on this machine).
+    """Does all sources: in this process, or on Ray if there is an address; see `workers` and `run_on`."""
+    iterator = iter(sources)
+    first = list(islice(iterator, PEEK))
+    place = place or Place()
+    if not first and not place.stays_open:
+        return True
+    with workers(config, first, ray_address) as made:
+        return run_on(made, chain(first, iterator), observer, place, on_stop)
+
+
+def run_on(
+    made: Workers,
+    sources: Iterable[Any],
+    observer: Observer,
+    place: Place,
+    on_stop: Callable[[], None] = lambda: None,
+) -> bool:
+    """Does all sources.
 
     The first SIGINT or SIGTERM lets it come to a stop: what is under way is committed. The second ends it at once.
 
     Args:
-        config: the whole configuration; see `build.with_precision` for its ``runtime.precision``.
+        made: who works; once.
         sources: what to do, listed as far as there is room for it; see `media.listing`.
         observer: who is told.
-        ray_address: where Ray is; None for this process.
         place: where what is made goes.
         on_stop: called when it begins to come to a stop.
 
@@ -78,61 +134,26 @@ def run(
         KeyboardInterrupt: it was ended at once.
     """
     iterator = iter(sources)
-    first = list(islice(iterator, _PEEK))
-    place = place or Place()
+    first = list(islice(iterator, 1))
     if not first and not place.stays_open:
         return True
-    if ray_address is not None and "-" in first:
-        raise ConfigError("standard input can only be read in this process: leave --ray out, or give an address")
-    decode_options(config)  # a mistake in it is said here: an actor would die of it
 
     async def main() -> bool:
         async with _interrupts(on_stop) as stop:
             sinks: dict[str, Handle] = {
                 sink.name: ThreadHandle("sink", lambda made: made, sink) for sink in place.sinks
             }
-            listed = chain(first, iterator)
             beside = (place.outlets, place.attend, place.stays_open, place.retention)
-            plan = Plan(listed, place.begin, sinks, stop, *beside)
-            files = sum(not isinstance(s, str) or is_file(s) for s in first)
-            if ray_address is None:
-                await _run_here(config, plan, place, observer, files)
-            else:
-                from streammm_workers import cluster
-
-                await cluster.run(config, plan, place.journal, observer, files, ray_address)
+            plan = Plan(chain(first, iterator), place.begin, sinks, stop, *beside)
+            await made.run(plan, place.journal, observer)
             return not stop.is_set()
 
     return asyncio.run(main())
 
 
-async def _run_here(config: Config, plan: Plan, place: Place, observer: Observer, num_files: int) -> None:
-    devices = _devices(config)
-    cores = max(1, num_cores() // len(devices))
-    decoders = num_decoders(config, -(-num_files // len(devices)), cores)
-    journal = ThreadHandle("journal", Journal, *place.journal)
-    bell = Bell()
-    shards = [Shard(one, ThreadHandle, journal, decoders, cores, bell) for one in devices]
-    try:
-        driver = Driver(config, plan, journal, observer, bell)
-        await driver.run([(DirectHandle(shard), slots(config, decoders)) for shard in shards])
-    finally:
-        for shard in shards:
-            shard.close()
-        journal.close()
-
-
 def num_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _devices(config: Config) -> list[Config]:
-    """The configuration for each shard of this process: one a GPU, where they are to be used and there are some."""
-    from streammm.encoders.placement import devices
-
-    found = devices(config.runtime.backend, config.runtime.device)
-    return [config.model_copy(update={"runtime": config.runtime.model_copy(update={"device": d})}) for d in found]
 
 
 def slots(config: Config, decoders: int) -> int:

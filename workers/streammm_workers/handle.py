@@ -45,6 +45,9 @@ class Handle(Protocol):
             StreammmError: what the method itself raised.
         """
 
+    def begin(self, method: str) -> None:
+        """Runs a method of the stage, and waits for nothing: whoever calls it again is told what came of it."""
+
     def close(self) -> None:
         """Ends the stage once the call it is in has returned."""
 
@@ -89,6 +92,10 @@ class ThreadHandle:
             if self._tasks is tasks:
                 self._start()
             raise WorkerHungError(f"{self._kind} did not answer for {limit_seconds:g} s and was replaced") from None
+
+    def begin(self, method: str) -> None:
+        stage = self._stage
+        self._tasks.put((Future(), lambda: getattr(stage.result(), method)()))
 
     def close(self) -> None:
         for _ in range(self._num_threads):
@@ -135,6 +142,9 @@ class DirectHandle:
         result = getattr(self._stage, method)(*args)
         return await result if inspect.isawaitable(result) else result
 
+    def begin(self, method: str) -> None:
+        """Nothing: the stage is at work already where its methods are called."""
+
     def close(self) -> None:
         """Nothing to end."""
 
@@ -164,6 +174,9 @@ class ActorHandle:
             raise _cause(error) from error
         except (exceptions.RayActorError, exceptions.ObjectLostError, exceptions.OwnerDiedError) as error:
             raise WorkerDiedError(str(error).strip().splitlines()[0]) from error
+
+    def begin(self, method: str) -> None:
+        getattr(self._actor, method).remote()
 
     def replace(self, call: Any) -> None:
         """Ends the actor that does not answer a call; Ray makes it anew, where it was told to restart it."""

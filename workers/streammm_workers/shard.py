@@ -59,7 +59,7 @@ class _Health:
 
 
 class Shard:
-    """Works on several sources at once.
+    """Works on several sources at once; its encoders begin to load when it is made.
 
     Args:
         config: the whole configuration.
@@ -87,6 +87,8 @@ class Shard:
         self._encoders: dict[Modality, Handle] = {
             m: spawn(f"encode-{m}", EncodeWorker, config, m) for m in loaded_encoders(config)
         }
+        for encoder in self._encoders.values():
+            encoder.begin("load")
         self._classifier: asyncio.Task[tuple[Classifier, EventSettings | None]] | None = None
         self._batchers: dict[Modality, Batcher] = {
             m: Batcher(self._encoders[m], BatchSize(self._batch_segments(m)), config.engine.hang_seconds)
@@ -118,12 +120,12 @@ class Shard:
         Raises:
             ConfigError: a model is missing, a label cannot be used, a device is not there.
         """
-        loaded = await asyncio.gather(*(encoder.call("load") for encoder in self._encoders.values()))
+        loading = asyncio.gather(*(encoder.call("load") for encoder in self._encoders.values()))
+        loaded, _ = await asyncio.gather(loading, self._make_classifier())
         self._devices = dict(zip(self._encoders, loaded, strict=True))
         for modality, batcher in self._batchers.items():
             if self._goes_one_by_one(modality):
                 batcher.size = BatchSize(1)
-        await self._make_classifier()
         if self._cpu_seconds_before is None:
             self._cpu_seconds_before = time.process_time()
 

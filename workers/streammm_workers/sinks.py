@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,12 @@ from streammm.journal import Entry
 from streammm_workers.bell import Bell, rung
 from streammm_workers.handle import Handle
 
-_READ_SECONDS = 0.25
-"""How often sinks look into the journal, unless the bell is rung."""
+_READ_SECONDS = 0.02, 0.25
+"""How often sinks look into the journal: at first, so that the first row is not kept waiting, and at the least,
+unless the bell is rung."""
+
+_READ_SHARE = 0.1
+"""In between they pause for this share of the time that they have looked for."""
 
 _READ_ENTRIES = 1000
 
@@ -41,6 +46,7 @@ class Sinks:
 
     async def keep_delivering(self, is_over: asyncio.Event) -> None:
         """Looks for all of them at once, until the run is over."""
+        began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             while not is_over.is_set():
                 ring = self._bell.next
@@ -49,7 +55,8 @@ class Sinks:
                 for name in free:
                     if found[name] and found[name][-1].position > self.positions[name]:  # nobody else was quicker
                         group.create_task(self.deliver(name, found[name]))
-                await rung(ring, _READ_SECONDS)
+                pause_seconds = min(_READ_SECONDS[1], max(_READ_SECONDS[0], _READ_SHARE * (time.monotonic() - began)))
+                await rung(ring, pause_seconds)
 
     async def deliver(self, name: str, found: Sequence[Entry] = ()) -> None:
         """Takes to a sink what was committed since the last time, beginning with what was found already.
