@@ -20,7 +20,7 @@ from streammm.errors import ConfigError, SourceError
 from streammm.journal import Entry
 from streammm.rows import row_from_json
 from streammm.types import Classification, Embeddings, Modality, Segment, SourceReport, Status
-from streammm_workers import engine
+from streammm_workers import engine, here
 from tests.conftest import LONG_SECONDS, MakeClip
 from tests.workers.fakes import FakeEncoder
 
@@ -210,7 +210,7 @@ def test_rows_do_not_depend_on_how_the_work_is_cut(clip: MakeClip, sources: list
 def test_several_shards_in_one_process_give_the_rows_of_one(
     sources: list[Path], config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_devices", lambda config: [config, config])  # as on a machine with two GPUs
+    monkeypatch.setattr(here, "_devices", lambda config: [config, config])  # as on a machine with two GPUs
     found = run(sources, config)
     assert found.snapshot["num_shards"] == 2
     monkeypatch.undo()
