@@ -39,6 +39,9 @@ _LEAST_SHARE, _LEAST_RATIO = 0.5, 3.0
 """A packet with such a share of the key picture's bytes, and so many times those of the median packet, is a new picture
 that is no key picture."""
 
+_LEAST_BYTES = 256
+"""What takes less is none: where all is of one colour, a key picture itself takes some tens of bytes."""
+
 Packet: TypeAlias = "av.Packet[Any]"
 
 
@@ -147,7 +150,8 @@ def is_even(packets: list[Packet]) -> bool:
     be cut.
     """
     after = [packet.size for packet in packets[1:]]
-    if max(after, default=0) > max(_LEAST_SHARE * packets[0].size, _LEAST_RATIO * statistics.median(after)):
+    least = max(_LEAST_BYTES, _LEAST_SHARE * packets[0].size, _LEAST_RATIO * statistics.median(after))
+    if max(after, default=0) > least:
         return False
     begin = _pts(packets[0])
     sizes: Counter[int] = Counter()

@@ -78,6 +78,14 @@ def test_half_a_second_that_takes_more_bytes_than_others_is_a_change() -> None:
     assert not is_even(packets)
 
 
+def test_where_nothing_is_to_be_seen_small_packets_show_no_new_picture() -> None:
+    packets = [Packet(0, 40, is_keyframe=True), *(Packet(n, 250 if n % 5 == 0 else 10) for n in range(1, 40))]
+    assert is_even(packets)
+    for packet in packets[5::5]:
+        packet.size = 300
+    assert not is_even(packets)
+
+
 def test_a_change_at_one_point_counts() -> None:
     one = np.zeros((3, 18, 32), np.int16)
     other = one.copy()
