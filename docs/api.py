@@ -5,6 +5,7 @@ A public name without a docstring, a name that is not there and whatever else pd
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from collections.abc import Iterator
@@ -39,8 +40,9 @@ def build(folder: Path) -> None:
     Raises:
         UserWarning: something in the docstrings, or in what is public, is not right.
     """
-    for name in streammm.__all__:
-        getattr(streammm, name)  # these are loaded on first use, and pdoc looks for what is loaded
+    for module in map(importlib.import_module, MODULES):
+        for name in getattr(module, "__all__", ()):
+            getattr(module, name)  # some are loaded on first use, and pdoc looks for what is loaded
     warnings.simplefilter("error", UserWarning)
     for name in MODULES:
         if missing := list(undocumented(pdoc.doc.Module.from_name(name))):

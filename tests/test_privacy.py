@@ -64,7 +64,7 @@ class Quoting:
 @pytest.mark.parametrize(("keeps", "leaves"), [("everything", True), ("embeddings", False), ("scores", False)])
 def test_words_do_not_leave_the_encoder_in_errors_or_beside_embeddings(keeps: str, leaves: bool) -> None:
     worker = EncodeWorker(load(settings=[f"privacy.keeps={keeps}"]), "text")
-    worker.__dict__["_encoder"] = Quoting()
+    worker._loaded = Quoting()
     (encoded,) = worker.encode([replace(segment(0), cues=(Cue(0.0, 1.0, WORD),))])
     assert encoded.failures[0].startswith("ValueError")
     assert (WORD in encoded.failures[0]) is leaves

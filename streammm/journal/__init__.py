@@ -47,4 +47,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'streammm.journal' has no attribute {name!r}")
     from streammm.journal.journal import Journal
 
+    globals()[name] = Journal
     return Journal

@@ -38,6 +38,7 @@ from tests.workers.test_run import Recorder, assert_same
 pytestmark = pytest.mark.ray
 
 LABELS = ",".join(light.LABELS)
+PRECISION = "runtime.precision=fp32"
 KINDS = ["DecodeWorker", "EncodeWorker", "JournalActor", "ShardActor"]
 CHILD = "streammm.media.child"
 OURS = "STREAMMM_CHAOS"
@@ -50,6 +51,7 @@ def config(*settings: str) -> Config:
     """Small chunks and batches, so that there is a middle, and encoders in processes of their own."""
     return load(
         settings=[
+            PRECISION,
             "engine.chunk_segments=1",
             "engine.chunks_in_flight=2",
             "engine.batch_segments=2",
@@ -332,7 +334,17 @@ def test_a_run_leaves_nothing_on_a_cluster(nodes: Nodes, clips: list[str], undis
     from ray.util import placement_group_table
 
     out = tmp_path / "out"
-    program = [sys.executable, "-c", "from streammm.cli import main; main()", "run", *clips, "--labels", LABELS]
+    program = [
+        sys.executable,
+        "-c",
+        "from streammm.cli import main; main()",
+        "run",
+        *clips,
+        "--labels",
+        LABELS,
+        "--set",
+        PRECISION,
+    ]
     done = subprocess.run(
         [*program, "--out", str(out), f"--ray={nodes.address}"],
         capture_output=True,
@@ -446,7 +458,7 @@ def test_a_driver_that_is_killed_is_taken_up_again(
     how: list[str], clips: list[str], undisturbed: Rows, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    program = [sys.executable, "-c", PROGRAM, "run", *clips, "--labels", LABELS]
+    program = [sys.executable, "-c", PROGRAM, "run", *clips, "--labels", LABELS, "--set", PRECISION]
     program += ["--out", str(out), "--set", "engine.chunk_segments=1", *how]
     results = out / "results.jsonl"
     for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGUSR1, 9)):  # the second ends by os._exit
