@@ -89,7 +89,8 @@ class MediaDecoder:
             self._decode_text(packet)
         elif packet.stream is self.video and self._selection is not None:
             if self._leaves_pictures_out and packet.pts is not None:
-                self._video_end = max(self._video_end or 0, packet.pts + (packet.duration or 0))
+                end = packet.pts + (packet.duration or 0)
+                self._video_end = end if self._video_end is None else max(self._video_end, end)
             yield from self._decode_selected(self._selection.push(packet))
         else:
             yield from self._decode(packet)
