@@ -104,11 +104,20 @@ def _digest(key: str, example: npt.NDArray[Any], num_free_axes: int, version: st
 
 
 def _convert(openvino: Any, net: nn.Module, example: npt.NDArray[Any], num_free_axes: int) -> Any:
+    """The steps of `openvino.convert_model`, which meanwhile silences the warnings of all threads of the program."""
     import torch
+    from openvino._offline_transformations import apply_moc_transformations  # type: ignore[attr-defined]
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+    net = net.eval().requires_grad_(False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch says that tracing is deprecated: OpenVINO's converter does it
-        model = openvino.convert_model(net.eval().requires_grad_(False), example_input=torch.from_numpy(example))
+        warnings.simplefilter("ignore")  # torch says that tracing is deprecated: OpenVINO's decoder does it
+        decoder = TorchScriptPythonDecoder(  # type: ignore[no-untyped-call]
+            net, example_input=torch.from_numpy(example)
+        )
+    frontend = openvino.frontend.FrontEndManager().load_by_framework("pytorch")
+    model = frontend.convert(frontend.load(decoder))
+    apply_moc_transformations(model, cf=True)
     model.reshape([*[-1] * num_free_axes, *example.shape[num_free_axes:]])
     return model
 

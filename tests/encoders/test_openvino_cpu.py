@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import pydoc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -72,6 +74,21 @@ def test_it_works_where_nothing_can_be_kept(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("STREAMMM_CACHE", str(tmp_path / "file"))
     assert [make()[1], make()[1]] == [1, 2]
+
+
+def test_what_others_log_while_a_net_is_converted_is_heard(
+    make: Callable[..., tuple[np.ndarray, int]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = "openvino.frontend.pytorch.ts_decoder.TorchScriptPythonDecoder"
+    real = pydoc.locate(decoder)
+
+    def during(*args: object, **kwargs: object) -> object:
+        logging.getLogger("elsewhere").warning("something to know")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(decoder, during)
+    make()
+    assert set(caplog.messages) == {"something to know"}
 
 
 def test_nobody_is_told_that_openvino_was_imported(tmp_path: Path) -> None:
