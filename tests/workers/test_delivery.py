@@ -22,8 +22,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from streammm.config import load
-from streammm.journal import Cursor, Entry, Journal
-from streammm.journal import journal as journal_module
+from streammm.journal import Cursor, Entry, Journal, backlog
 from streammm.sinks.base import Outlet, UnreachableError, Written
 from streammm.sinks.files import Files
 from streammm.sinks.open import open_outlets, with_sinks
@@ -441,7 +440,7 @@ def test_rows_in_memory_wait_for_a_sink_that_is_away_and_none_is_lost(
     light: None, web_server: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run without a run directory keeps so many entries for a sink, then it waits for it."""
-    monkeypatch.setattr(journal_module, "_MAX_UNREAD_IN_MEMORY", 500)
+    monkeypatch.setattr(backlog, "_MAX_UNREAD", 500)
     web_server.answer = lambda *_: (503, {})
     sink = {"to": web_server.url, "batch_entries": 100}
     config = with_sinks(load(labels=LABELS, events={"enabled": False}, sinks=[sink]))
