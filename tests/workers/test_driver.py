@@ -15,8 +15,10 @@ from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.journal import DONE, SKIPPED, TODO, Cursor, Entry, Journal
 from streammm.types import SourceReport
 from streammm_workers import driver
+from streammm_workers.by_hand import ByHand
 from streammm_workers.handle import DirectHandle, WorkerDiedError
 from streammm_workers.metrics import ShardLoad, StageLoad
+from streammm_workers.standing import StandingError
 from tests.workers.fakes import row
 
 
@@ -98,7 +100,7 @@ def conduct(
     slots: int = 2,
     sinks: dict[str, Any] | None = None,
     stop: asyncio.Event | None = None,
-    attend: Callable[[driver.Driver, asyncio.Event], Coroutine[Any, Any, None]] | None = None,
+    attend: Callable[[ByHand, asyncio.Event], Coroutine[Any, Any, None]] | None = None,
     stays_open: bool = False,
 ) -> driver.Driver:
     """A run of these shards over these sources."""
@@ -108,7 +110,7 @@ def conduct(
         handles = {name: DirectHandle(sink) for name, sink in (sinks or {}).items()}
         end = stop or asyncio.Event()
 
-        async def beside(run: driver.Driver) -> None:
+        async def beside(run: ByHand) -> None:
             if attend is not None:
                 await attend(run, end)
 
@@ -360,7 +362,7 @@ def test_a_source_that_is_paused_keeps_its_place_and_goes_on_when_it_is_resumed(
     shard = Held(journal, "a")
     standings: list[dict[str, str]] = []
 
-    async def attend(run: driver.Driver, stop: asyncio.Event) -> None:
+    async def attend(run: ByHand, stop: asyncio.Event) -> None:
         await until(lambda: rows_of(recorder, "a") == [0, 1, 2])
         await run.pause("a")
         standings.append(run.standing())
@@ -384,7 +386,7 @@ def test_a_source_that_waits_can_be_paused_and_removed() -> None:
     journal, recorder = Journal(), Recorder()
     shard = Held(journal, "a")
 
-    async def attend(run: driver.Driver, stop: asyncio.Event) -> None:
+    async def attend(run: ByHand, stop: asyncio.Event) -> None:
         await until(lambda: rows_of(recorder, "a") == [0, 1, 2])
         assert run.standing() == {"a": "working", "b": "waiting", "c": "waiting"}
         await run.pause("b")
@@ -404,12 +406,12 @@ def test_a_source_that_is_removed_keeps_its_rows_and_begins_again_there_when_it_
     journal, recorder = Journal(), Recorder()
     shard = Held(journal, "rtsp://host/a")
 
-    async def attend(run: driver.Driver, stop: asyncio.Event) -> None:
+    async def attend(run: ByHand, stop: asyncio.Event) -> None:
         await until(lambda: rows_of(recorder, "rtsp://host/a") == [0, 1, 2])
         await run.remove("rtsp://host/a")
         await until(lambda: "skipped: removed" in rows_of(recorder, "rtsp://host/a"))
         assert run.standing() == {}
-        assert run.progress.num_skipped == 1
+        assert of(recorder.told, "rtsp://host/a")[-1] == "skipped: removed"
         shard.held.clear()
         assert await run.add(["rtsp://host/a", "b"]) == {"rtsp://host/a": TODO, "b": TODO}
         await until(lambda: "finished" in rows_of(recorder, "rtsp://host/a") and "finished" in rows_of(recorder, "b"))
@@ -432,7 +434,7 @@ def test_a_source_that_was_given_up_can_be_tried_again() -> None:
             failures -= 1
             raise SourceError(source, "unreachable", "no route")
 
-    async def attend(run: driver.Driver, stop: asyncio.Event) -> None:
+    async def attend(run: ByHand, stop: asyncio.Event) -> None:
         await until(lambda: "unreachable" in rows_of(recorder, "a"))
         await run.resume("a")
         await until(lambda: "finished" in rows_of(recorder, "a"))
@@ -449,7 +451,7 @@ def test_live_sources_that_come_and_go_leave_no_more_room_for_files_than_there_w
     shard = Held(journal, *names, "a", "b", "c")
     most = 0
 
-    async def attend(run: driver.Driver, stop: asyncio.Event) -> None:
+    async def attend(run: ByHand, stop: asyncio.Event) -> None:
         nonlocal most
         for name in names:
             await run.add([name])
@@ -469,14 +471,14 @@ def test_what_does_not_fit_how_a_source_stands_is_refused_and_changes_nothing() 
     journal, recorder = Journal(), Recorder()
     refused: list[str] = []
 
-    async def attend(run: driver.Driver, stop: asyncio.Event) -> None:
+    async def attend(run: ByHand, stop: asyncio.Event) -> None:
         await until(lambda: "finished" in rows_of(recorder, "a"))
         for ask in (run.pause, run.resume, run.remove):
-            with pytest.raises(driver.StandingError) as error:
+            with pytest.raises(StandingError) as error:
                 await ask("a")
             refused.append(str(error.value))
         stop.set()
-        with pytest.raises(driver.StandingError, match="takes no more sources"):
+        with pytest.raises(StandingError, match="takes no more sources"):
             await run.add(["b"])
 
     conduct([FakeShard(journal, lambda source, n: None)], ["a"], journal, recorder, attend=attend, stays_open=True)
@@ -488,7 +490,7 @@ def test_what_was_added_is_among_the_sources_that_a_run_goes_on_with(tmp_path: P
     journal = Journal(f"sqlite:///{tmp_path}/journal.sqlite")
     journal.put_meta("sources", ["a"])
 
-    async def attend(run: driver.Driver, stop: asyncio.Event) -> None:
+    async def attend(run: ByHand, stop: asyncio.Event) -> None:
         await run.add(["b"])
         assert journal.meta("sources") == ["a", "b"]
         await run.add(["rtsp://me:secret@host/x"])  # cannot be stored, so that none are
@@ -502,7 +504,7 @@ def test_pictures_come_from_the_shards() -> None:
     journal, recorder = Journal(), Recorder()
     found: dict[str, bytes] = {}
 
-    async def attend(run: driver.Driver, stop: asyncio.Event) -> None:
+    async def attend(run: ByHand, stop: asyncio.Event) -> None:
         await until(lambda: "finished" in rows_of(recorder, "a"))
         found.update(await run.pictures())
         stop.set()
