@@ -13,16 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from streammm import (
-    cli_deliver,
-    cli_labels,
-    cli_look,
-    cli_privacy,
-    cli_report,
-    cli_run,
-    cli_runs,
-    cli_training,
-)
+from streammm import cli_deliver, cli_labels, cli_look, cli_privacy, cli_report, cli_run, cli_runs, cli_training
 from streammm.cli_options import LISTEN, MISTAKE, OK, leave
 from streammm.errors import StreammmError
 
