@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
 
-import typer
 from rich.console import Console
 
 from streammm.build import listing_options, with_precision
@@ -108,12 +107,12 @@ def _tell(order: Order, output: Output, report: ConsoleReport) -> None:
 
 
 def _end(order: Order, report: ConsoleReport, ray: str | None, is_complete: bool, is_interrupted: bool) -> None:
-    """Ends the program, at once where work was left undone."""
+    """Ends the program at once: all that was open is closed, and to take libraries down piece by piece takes long."""
     asked = order.asked
     if not is_complete and asked.stays_open and not is_interrupted and not asked.is_directory:
-        raise typer.Exit(SOME_FAILED if report.undelivered else OK)  # it was ended as it is meant to be
+        leave(SOME_FAILED if report.undelivered else OK)  # it was ended as it is meant to be
     if not is_complete:
         has_commands = any(alert.command for alert in order.config.alerts)
         tell_stopped(is_interrupted, asked.place if asked.is_directory else None, ray, has_commands)
         leave(INTERRUPTED)
-    raise typer.Exit(SOME_FAILED if report.num_failed or report.undelivered else OK)
+    leave(SOME_FAILED if report.num_failed or report.undelivered else OK)
