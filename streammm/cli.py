@@ -230,7 +230,8 @@ def _run(
     fresh: bool = False,
     retry_quarantined: bool = False,
 ) -> None:
-    from streammm.build import listing_options, with_precision
+    from streammm.building.decoding import listing_options
+    from streammm.building.precision import with_precision
     from streammm.media.listing import list_sources
     from streammm.retention import Retention
     from streammm.run_directory import RunDirectory, earlier, precision_of
