@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
 import shlex
@@ -55,6 +56,8 @@ _err = Console(stderr=True)
 
 def main() -> None:
     """Entry point of the `streammm` command."""
+    if sys.__stderr__ is not None and not faulthandler.is_enabled():
+        faulthandler.enable(sys.__stderr__)  # a library that crashes says where
     try:
         app(_join_watch(_join_ray(sys.argv[1:])))
     except StreammmError as error:
