@@ -230,6 +230,13 @@ def test_ray_gives_the_rows_of_one_process(sources: list[Path], shared_media: Pa
 
 
 @pytest.mark.parametrize("ray", [None, pytest.param("local", marks=pytest.mark.ray)])
+def test_a_journal_is_one_file_once_the_run_is_over(clip: MakeClip, tmp_path: Path, ray: str | None) -> None:
+    place = engine.Place((f"sqlite:///{tmp_path}/journal.sqlite",))
+    assert engine.run(with_precision(Config()), [str(clip("a.mp4", 3.0))], Recorder(), ray, place)
+    assert [path.name for path in tmp_path.glob("journal*")] == ["journal.sqlite"]
+
+
+@pytest.mark.parametrize("ray", [None, pytest.param("local", marks=pytest.mark.ray)])
 def test_a_mistake_in_the_set_up_stops_the_run_and_blames_no_source(clip: MakeClip, ray: str | None) -> None:
     recorder = Recorder()
     with pytest.raises(ConfigError, match="there is no encoder 'nonsense'"):

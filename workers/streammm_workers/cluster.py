@@ -89,7 +89,8 @@ class Cluster:
         """Does a plan."""
         from streammm_workers.driver import Driver  # while the shard loads
 
-        driver = Driver(self._config, plan, _make_journal(journal_arguments), observer)
+        journal = _make_journal(journal_arguments)
+        driver = Driver(self._config, plan, journal, observer)
         await asyncio.to_thread(import_module, "streammm.journal.journal")  # for `plan.begin`, while the shard loads
         files = slots(self._config, self._layout.decoders)
         placed = await _wait_for_room(self._groups, self._bundle, self._config.ray.start_timeout_seconds)
@@ -110,6 +111,7 @@ class Cluster:
                 await asyncio.sleep(_LOOK_FOR_NODES_SECONDS)
 
         await driver.run([(self._shard_in(group), files) for group in placed], [grow])
+        await journal.call("close")
 
     def close(self) -> None:
         """Gives the room back and leaves the cluster."""

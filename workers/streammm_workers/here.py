@@ -40,6 +40,7 @@ class Here:
         driver = Driver(self._config, plan, self._journal, observer, self._bell)
         files = slots(self._config, self._num_decoders)
         await driver.run([(DirectHandle(shard), files) for shard in self._shards])
+        await self._journal.call("close")
 
     def close(self) -> None:
         """Ends them."""
