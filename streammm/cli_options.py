@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 OK, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+LISTEN = "127.0.0.1:8420"
+"""Where the page of a run is, where nothing else is said."""
 
 Sources = Annotated[
     list[str],
@@ -38,3 +43,10 @@ Addresses = Annotated[
         "mqtt://HOST/TOPIC, https://..., webvtt:DIR, srt:DIR, edl:DIR, *.jsonl, -. May be repeated.",
     ),
 ]
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process, without waiting for threads that are still in the middle of something."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

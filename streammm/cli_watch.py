@@ -46,7 +46,7 @@ class Watching:
             console.print(f"[bold green]watch[/] at {self._page.link}", highlight=False, soft_wrap=True)
 
     async def attend(self, run: Any) -> None:
-        """Shows a run; see `streammm_workers.driver.Plan`."""
+        """Shows a run; see `streammm_workers.plan.Plan`."""
         await asyncio.gather(*(one.attend(run) for one in self._shown))
 
     def close(self) -> None:

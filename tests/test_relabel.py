@@ -200,7 +200,7 @@ def test_embeddings_that_are_damaged_are_said_and_nothing_is_made_up(tmp_path: P
         "bytes": 'update entries set text = replace(text, \'"audio": "eA\', \'"audio": "eB\') where segment = 2',
         "missing": "delete from entries where kind = 'embeddings' and segment = 2",
     }[damage]
-    with closing(Journal(f"sqlite:///{tmp_path}/run/journal.sqlite")) as journal, journal._engine.begin() as connection:
+    with closing(Journal(f"sqlite:///{tmp_path}/run/journal.sqlite")) as journal, journal._begin() as connection:
         assert connection.exec_driver_sql(change).rowcount
     with pytest.raises(ConfigError, match=r"of a\b"):
         relabel(tmp_path / "run", relabelled_config(tmp_path / "run", "music"), tmp_path / "new")

@@ -143,7 +143,7 @@ def test_what_is_no_run_and_what_is_damaged_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no run"):
         streammm.open_run(tmp_path)
     write_run(tmp_path / "run", load(labels="music"), {"a": made_source("a", 2)})
-    with closing(Journal(f"sqlite:///{tmp_path}/run/journal.sqlite")) as journal, journal._engine.begin() as connection:
+    with closing(Journal(f"sqlite:///{tmp_path}/run/journal.sqlite")) as journal, journal._begin() as connection:
         connection.exec_driver_sql("update entries set text = '{}' where segment = 1 and kind = 'row'")
     with streammm.open_run(tmp_path / "run") as run, pytest.raises(JournalError, match="is damaged"):
         list(run.rows())

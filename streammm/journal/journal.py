@@ -4,68 +4,28 @@ SQLite in the run directory, in memory, or PostgreSQL: one schema, whatever is b
 once. A source belongs to whoever leased it last: each lease has a higher epoch, and a commit of an older one is
 refused. A commit moves the cursor and adds the rows in one transaction, so that repeating it adds nothing. A sink's
 cursor moves after the sink has written, together with a mark by which the sink takes back what it wrote in vain.
+
+What is asked of the tables is in the modules beside; here is what makes a transaction.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, func, insert, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, delete
 
-from streammm.errors import ConfigError, SourceError
-from streammm.journal import erasing
-from streammm.journal.records import (
-    DONE,
-    EMBEDDINGS,
-    QUARANTINED,
-    REMOVED,
-    SKIPPED,
-    STATUSES,
-    TODO,
-    Commit,
-    Cursor,
-    Entry,
-    JournalError,
-    Lease,
-    SourceState,
-    quarantine_entry,
-)
-from streammm.journal.tables import (
-    ENTRIES,
-    FORMAT,
-    META,
-    REFUSED,
-    SINKS,
-    SOURCES,
-    TABLES,
-    Transaction,
-    by_name,
-    connect,
-    meta_value,
-    pairs,
-    put_meta,
-    reading,
-    shown,
-    words,
-)
-from streammm.types import SourceReport
-
-_MAX_UNREAD_IN_MEMORY = 10_000
-_SPARE_SHARE = 0.2
-"""So much of a file of SQLite may be empty before it is written anew."""
+from streammm.errors import SourceError
+from streammm.journal import entries, erasing, places, sources, standing
+from streammm.journal.backlog import Backlog
+from streammm.journal.database import IN_MEMORY, Database, Transaction
+from streammm.journal.records import STATUSES, Commit, Cursor, Entry, JournalError, Lease, SourceState
+from streammm.journal.tables import META, TABLES, meta_value, put_meta
 
 _STAYS = ("format", "forgotten")
 """What `Journal.clear` does not forget: of what is forgotten, that it is."""
-
-
-_CURSOR = tuple(each.name for each in fields(Cursor))
 
 
 class Journal:
@@ -84,50 +44,36 @@ class Journal:
     """
 
     def __init__(self, url: str = "sqlite://", run: str = "", owner: str = "") -> None:
-        self._url = url
-        self._run = run
         self._owner = owner
-        self._is_in_memory = url == "sqlite://"
-        self._last = 0
-        self._read_up_to: dict[str, int] = {}
+        self._database = Database(url, run)
+        self._backlog = Backlog() if url == IN_MEMORY else None
         self._nothing_after: int | None = None  # known until something is added
-
-    @functools.cached_property
-    def _engine(self) -> Engine:
-        try:
-            engine = connect(self._url, self._run)
-            with engine.begin() as connection:
-                TABLES.create_all(connection)
-                found = meta_value(connection, "format")
-                if found is None:
-                    put_meta(connection, "format", str(FORMAT))
-                elif found != str(FORMAT):
-                    raise ConfigError(
-                        f"the journal has format {found}, this version of streammm reads {FORMAT}: use another"
-                    )
-                self._last = connection.scalar(select(func.max(ENTRIES.c.position))) or 0
-                self._read_up_to = pairs(connection, select(SINKS.c.name, SINKS.c.position))
-        except SQLAlchemyError as error:
-            raise ConfigError(f"the journal {shown(self._url)} cannot be used: {words(error)}") from error
-        return engine
 
     def close(self) -> None:
         """Lets go of the database."""
-        self._engine.dispose()
+        self._database.close()
 
     def clear(self) -> None:
         """Forgets everything."""
         with self._begin() as connection:
             for table in reversed(TABLES.sorted_tables):
                 connection.execute(delete(table).where(table.c.key.not_in(_STAYS)) if table is META else delete(table))
-        self._last = 0
-        self._read_up_to = {}
+        if self._backlog is not None:
+            self._backlog = Backlog()
         self._nothing_after = None
 
     def own(self) -> None:
         """Takes the journal over: whoever wrote to it before is refused from now on."""
         with self._begin() as connection:
             put_meta(connection, "owner", self._owner)
+
+    def tidy(self) -> None:
+        """Writes the tables anew, so that no byte is left of what was removed, nor room for it.
+
+        Raises:
+            JournalError: somebody else is reading.
+        """
+        self._database.write_anew()
 
     def meta(self, key: str) -> Any:
         """A value that was put under a key; None if there is none."""
@@ -140,6 +86,14 @@ class Journal:
         with self._begin() as connection:
             put_meta(connection, key, json.dumps(value, ensure_ascii=False))
 
+    def run_id(self) -> str:
+        """What tells this run from all others, for as long as its journal is not cleared."""
+        if (found := self.meta("run")) is None:
+            self.put_meta("run", found := secrets.token_hex(4))
+        return str(found)
+
+    # sources
+
     def register(self, names: Sequence[str], reopen: Iterable[str] = ()) -> dict[str, str]:
         """Makes sources known, each with the status that it has by now.
 
@@ -148,28 +102,12 @@ class Journal:
             reopen: those of them that go on though they were done, as a live source does.
         """
         with self._begin() as connection:
-            known = by_name(connection, names, SOURCES.c.status)
-            for name in reopen:
-                if known.get(name) == DONE:
-                    connection.execute(update(SOURCES).where(SOURCES.c.name == name).values(status=TODO))
-                    known[name] = TODO
-            if new := [{"name": name} for name in dict.fromkeys(names) if name not in known]:
-                connection.execute(insert(SOURCES), new)
-        return {name: known.get(name, TODO) for name in names}
+            return sources.register(connection, names, reopen)
 
     def lease(self, name: str) -> Lease | None:
         """Gives a source to the caller from its cursor on; None if it is done or given up."""
         with self._begin() as connection:
-            epoch = connection.scalar(
-                update(SOURCES)
-                .where(SOURCES.c.name == name, SOURCES.c.status == TODO)
-                .values(epoch=SOURCES.c.epoch + 1)
-                .returning(SOURCES.c.epoch)
-            )
-            if epoch is None:
-                return None
-            row = connection.execute(select(SOURCES).where(SOURCES.c.name == name)).one()
-        return Lease(epoch, Cursor(**{name: getattr(row, name) for name in _CURSOR}))
+            return sources.lease(connection, name)
 
     def commit(
         self, name: str, epoch: int, entries: Sequence[Entry], cursor: Cursor, is_done: bool = False
@@ -186,68 +124,30 @@ class Journal:
         """
         with self._begin() as connection:
             self._check_owner(connection)
-            taken = [self._take(connection, commit) for commit in commits]
+            taken = [sources.take(connection, commit) for commit in commits]
+            self._note_added(sum(filter(None, taken)))
         may_go_on = self.may_go_on()
-        return [may_go_on if is_taken else None for is_taken in taken]
-
-    def _take(self, connection: Connection, commit: Commit) -> bool:
-        """Takes a commit; False if its lease is out of date."""
-        cursor = commit.cursor
-        found = connection.execute(
-            select(SOURCES.c.id, SOURCES.c.epoch, SOURCES.c.next_segment, SOURCES.c.status).where(
-                SOURCES.c.name == commit.name
-            )
-        ).one_or_none()
-        if found is None or found.epoch != commit.epoch or cursor.next_segment < found.next_segment:
-            return False
-        if found.status == TODO:
-            values: dict[str, Any] = {key: getattr(cursor, key) for key in _CURSOR}
-            if commit.is_done:
-                values |= {"status": DONE, "state": None}
-            connection.execute(update(SOURCES).where(SOURCES.c.id == found.id).values(values))
-            first = 0 if commit.is_done else found.next_segment  # the end closes events with a segment that was there
-            new = [e for e in commit.entries if e.segment is not None and e.segment >= first]
-            self._add(connection, found.id, new)
-        return True
+        return [None if num_added is None else may_go_on for num_added in taken]
 
     def quarantine(self, error: SourceError) -> None:
         """Gives a source up; leases of it are out of date then. A second time changes nothing."""
         with self._begin() as connection:
-            found = connection.scalar(
-                update(SOURCES)
-                .where(SOURCES.c.name == error.source, SOURCES.c.status == TODO)
-                .values(status=QUARANTINED, reason=error.reason, epoch=SOURCES.c.epoch + 1)
-                .returning(SOURCES.c.id)
-            )
-            if found is not None:
-                self._add(connection, found, [quarantine_entry(error)])
+            self._note_added(sources.quarantine(connection, error))
 
     def skip(self, name: str, reason: str) -> None:
         """Notes that a source is left out on purpose."""
-        values = {"status": SKIPPED, "reason": reason}
         with self._begin() as connection:
-            waits = (SOURCES.c.name == name, SOURCES.c.status == TODO, SOURCES.c.next_segment == 0)
-            connection.execute(update(SOURCES).where(*waits).values(values))
-            if not by_name(connection, [name], SOURCES.c.status):
-                connection.execute(insert(SOURCES).values(name=name, **values))
+            sources.skip(connection, name, reason)
 
     def remove(self, name: str) -> None:
         """Leaves a source out from here on, at whatever segment it is; what was made of it stays."""
         with self._begin() as connection:
-            connection.execute(
-                update(SOURCES)
-                .where(SOURCES.c.name == name, SOURCES.c.status == TODO)
-                .values(status=SKIPPED, reason=REMOVED, epoch=SOURCES.c.epoch + 1)
-            )
+            sources.remove(connection, name)
 
     def put_back(self, name: str) -> str:
         """Puts a source back that was removed or given up, from its cursor on; its status until now, "" if neither."""
-        left = or_(SOURCES.c.status == QUARANTINED, and_(SOURCES.c.status == SKIPPED, SOURCES.c.reason == REMOVED))
         with self._begin() as connection:
-            status = connection.scalar(select(SOURCES.c.status).where(SOURCES.c.name == name, left))
-            if status is not None:
-                connection.execute(update(SOURCES).where(SOURCES.c.name == name).values(status=TODO, reason=""))
-        return str(status or "")
+            return sources.put_back(connection, name)
 
     def name_sources(self, more: Sequence[str] | None) -> None:
         """Adds to the sources that a run goes on with, where they are stored; None for some that may not be stored,
@@ -257,9 +157,8 @@ class Journal:
 
     def retry_skipped(self, reason: str) -> None:
         """Puts sources that were left out for a reason back."""
-        left_out = (SOURCES.c.status == SKIPPED, SOURCES.c.reason == reason)
         with self._begin() as connection:
-            connection.execute(update(SOURCES).where(*left_out).values(status=TODO, reason=""))
+            sources.retry_skipped(connection, reason)
 
     def retry_quarantined(self, rebuilt: Sequence[str] = ()) -> int:
         """Puts sources that were given up back, from their cursors on; how many.
@@ -268,91 +167,77 @@ class Journal:
             rebuilt: sinks that must be built up anew then, since they show what is given up now.
         """
         with self._begin() as connection:
-            given_up = select(SOURCES.c.id).where(SOURCES.c.status == QUARANTINED)
-            connection.execute(delete(ENTRIES).where(ENTRIES.c.source.in_(given_up), ENTRIES.c.segment.is_(None)))
-            done = connection.execute(
-                update(SOURCES).where(SOURCES.c.status == QUARANTINED).values(status=TODO, reason="")
-            )
-            connection.execute(delete(SINKS).where(SINKS.c.name.in_(rebuilt)))
-        self._read_up_to = {name: at for name, at in self._read_up_to.items() if name not in rebuilt}
-        return int(done.rowcount)
+            num_retried = sources.retry_quarantined(connection)
+            places.leave_out(connection, rebuilt)
+        if self._backlog is not None:
+            self._backlog.leave_out(rebuilt)
+        return num_retried
 
-    def sink(self, name: str) -> tuple[int, Any]:
-        """A sink's cursor: the position up to which it has everything, and the mark that it left there."""
+    def sources(self, statuses: Sequence[str] = STATUSES, page: int = 1000) -> Iterator[SourceState]:
+        """The sources of some statuses, or all, in the order in which they were registered; read so many at a time."""
+        after: int | None = 0
+        while after is not None:
+            with self._begin() as connection:
+                states, after = standing.page(connection, statuses, after, page)
+            yield from states
+
+    def summary(self) -> dict[str, Any]:
+        """How the run stands: sources by status, why some were given up or left out, and what was counted in all."""
         with self._begin() as connection:
-            found = connection.execute(select(SINKS.c.position, SINKS.c.mark).where(SINKS.c.name == name)).first()
-            if found is None:
-                connection.execute(insert(SINKS).values(name=name, position=0, mark="null"))
-                found = (0, "null")
-        self._read_up_to[name] = found[0]
-        return found[0], json.loads(found[1])
+            return standing.summary(connection)
+
+    def done(self, limit: int | None = 1000) -> dict[str, float]:
+        """Sources that were done to their end, each with its seconds of media; the first so many."""
+        with self._begin() as connection:
+            return standing.done(connection, limit)
+
+    # entries
 
     def read(self, after: int, limit: int = 1000, *, source: str | None = None, kind: str | None = None) -> list[Entry]:
         """Entries after a position, in the order in which they were committed, of one source or all.
 
         They are of one kind, or of all kinds but embeddings.
         """
-        query = reading().where(ENTRIES.c.position > after).order_by(ENTRIES.c.position).limit(limit)
-        if source is not None:
-            query = query.where(SOURCES.c.name == source)
-        query = query.where(ENTRIES.c.kind != EMBEDDINGS if kind is None else ENTRIES.c.kind == kind)
         with self._begin() as connection:
-            return [Entry(*row) for row in connection.execute(query)]
+            return entries.read(connection, after, limit, source, kind)
 
     def read_segments(self, source: str, first: int, limit: int) -> list[Entry]:
         """All entries of a source from a segment on, segment by segment, embeddings among them; at most so many.
 
         The last segment may be cut off where there are as many as were asked for.
         """
-        query = reading().where(SOURCES.c.name == source, ENTRIES.c.segment >= first)
         with self._begin() as connection:
-            rows = connection.execute(query.order_by(ENTRIES.c.segment, ENTRIES.c.position).limit(limit))
-            return [Entry(*row) for row in rows]
+            return entries.read_segments(connection, source, first, limit)
 
-    def run_id(self) -> str:
-        """What tells this run from all others, for as long as its journal is not cleared."""
-        if (found := self.meta("run")) is None:
-            self.put_meta("run", found := secrets.token_hex(4))
-        return str(found)
-
-    def last_position(self) -> int:
-        """The position of the last entry; 0 if there is none."""
+    def read_source(self, name: str, kind: str, after: int = -1, limit: int = 1000) -> list[Entry]:
+        """Entries of one kind of one source after a segment, in the order of segments."""
         with self._begin() as connection:
-            return connection.scalar(select(func.max(ENTRIES.c.position))) or 0
+            return entries.read_source(connection, name, kind, after, limit)
 
     def read_kinds(self, after: int, limit: int, kinds: Sequence[str]) -> tuple[list[Entry], int]:
         """Entries of some kinds after a position; and up to where there are no others of these."""
         with self._begin() as connection:
-            last = connection.scalar(select(func.max(ENTRIES.c.position))) or 0
-            query = reading().where(ENTRIES.c.position > after, ENTRIES.c.kind.in_(kinds))
-            found = [Entry(*row) for row in connection.execute(query.order_by(ENTRIES.c.position).limit(limit))]
-        return found, found[-1].position if len(found) == limit else max(last, after)
+            return entries.read_kinds(connection, after, limit, kinds)
 
     def count_after(self, position: int, kinds: Sequence[str]) -> int:
         """How many entries of some kinds there are after a position."""
-        waiting = (ENTRIES.c.position > position, ENTRIES.c.kind.in_(kinds))
         with self._begin() as connection:
-            return connection.scalar(select(func.count()).select_from(ENTRIES).where(*waiting)) or 0
+            return entries.count_after(connection, position, kinds)
 
-    def refused(self, sink: str) -> tuple[int, str]:
-        """How many entries a sink would not take, and why not the last of them."""
-        count = select(func.count()).where(REFUSED.c.sink == sink)
-        last = select(REFUSED.c.reason).where(REFUSED.c.sink == sink).order_by(REFUSED.c.position.desc()).limit(1)
+    def last_position(self) -> int:
+        """The position of the last entry; 0 if there is none."""
         with self._begin() as connection:
-            return connection.scalar(count) or 0, connection.scalar(last) or ""
+            return entries.last_position(connection)
 
-    def read_refused(self, sink: str, after: int, limit: int) -> list[Entry]:
-        """Entries that a sink would not take, in order."""
-        query = reading().join(REFUSED, REFUSED.c.position == ENTRIES.c.position)
-        query = query.where(REFUSED.c.sink == sink, ENTRIES.c.position > after)
-        with self._begin() as connection:
-            return [Entry(*row) for row in connection.execute(query.order_by(ENTRIES.c.position).limit(limit))]
+    # sinks
 
-    def forget_refused(self, sink: str, positions: Sequence[int]) -> None:
-        """Notes that a sink has taken what it had refused."""
+    def sink(self, name: str) -> tuple[int, Any]:
+        """A sink's cursor: the position up to which it has everything, and the mark that it left there."""
         with self._begin() as connection:
-            for position in positions:
-                connection.execute(delete(REFUSED).where(REFUSED.c.sink == sink, REFUSED.c.position == position))
+            position, mark = places.find(connection, name)
+        if self._backlog is not None:
+            self._backlog.move(name, position)
+        return position, mark
 
     def advance(self, sink: str, position: int, mark: Any, refused: Mapping[int, str] | None = None) -> None:
         """Moves a sink's cursor: it has written everything up to a position, and leaves a mark for its next start.
@@ -364,9 +249,8 @@ class Journal:
             refused: by position, what it will not take and why; it is set aside, where entries are kept.
         """
         with self._begin() as connection:
-            for at, reason in ({} if self._is_in_memory else refused or {}).items():
-                connection.execute(delete(REFUSED).where(REFUSED.c.sink == sink, REFUSED.c.position == at))
-                connection.execute(insert(REFUSED).values(sink=sink, position=at, reason=reason))
+            if refused and self._backlog is None:
+                places.set_aside(connection, sink, refused)
             self._move(connection, sink, position, mark)
 
     def exchange(
@@ -391,31 +275,29 @@ class Journal:
         self._nothing_after = next((position for position in asked if not lists.setdefault(position, [])), None)
         return {sink: lists[position] for sink, position in after.items()}
 
-    def _move(self, connection: Connection, sink: str, position: int, mark: Any) -> None:
-        """Notes where a sink is; what lies in memory and every sink has had goes."""
-        values = {"position": position, "mark": json.dumps(mark)}
-        connection.execute(update(SINKS).where(SINKS.c.name == sink).values(values))
-        self._read_up_to[sink] = position
-        if self._is_in_memory:
-            connection.execute(delete(ENTRIES).where(ENTRIES.c.position <= min(self._read_up_to.values())))
-
     def sinks(self) -> dict[str, dict[str, Any]]:
         """Every sink that has a cursor, by name: how many entries it is behind, and how many it would not take."""
-        refused = select(REFUSED.c.sink, func.count()).group_by(REFUSED.c.sink)
         with self._begin() as connection:
-            last = connection.scalar(select(func.max(ENTRIES.c.position))) or 0
-            counts = pairs(connection, refused)
-            positions = pairs(connection, select(SINKS.c.name, SINKS.c.position))
-        return {
-            name: {"behind": max(0, last - position), "refused": counts.get(name, 0)}
-            for name, position in positions.items()
-        }
+            return places.standing(connection)
 
     def may_go_on(self) -> bool:
         """False where rows lie in memory and too many of them wait for the sinks; on disk any number may wait."""
-        if not self._is_in_memory or not self._read_up_to:
-            return True
-        return bool(self._last - min(self._read_up_to.values()) < _MAX_UNREAD_IN_MEMORY)
+        return self._backlog is None or self._backlog.has_room()
+
+    def refused(self, sink: str) -> tuple[int, str]:
+        """How many entries a sink would not take, and why not the last of them."""
+        with self._begin() as connection:
+            return places.refused(connection, sink)
+
+    def read_refused(self, sink: str, after: int, limit: int) -> list[Entry]:
+        """Entries that a sink would not take, in order."""
+        with self._begin() as connection:
+            return places.read_refused(connection, sink, after, limit)
+
+    def forget_refused(self, sink: str, positions: Sequence[int]) -> None:
+        """Notes that a sink has taken what it had refused."""
+        with self._begin() as connection:
+            places.forget_refused(connection, sink, positions)
 
     # what is removed
 
@@ -452,113 +334,27 @@ class Journal:
     def remove_up_to(self, upto: int, written: Mapping[str, tuple[int, Any]]) -> None:
         """Removes entries up to a position, and moves the cursors of sinks that have taken them back."""
         with self._begin() as connection:
-            connection.execute(delete(REFUSED).where(REFUSED.c.position <= upto))
-            connection.execute(delete(ENTRIES).where(ENTRIES.c.position <= upto))
+            places.forget_refused_up_to(connection, upto)
+            entries.remove_up_to(connection, upto)
             for sink, (position, mark) in written.items():
                 self._move(connection, sink, position, mark)
-        if self._engine.dialect.name == "sqlite":
-            with self._engine.connect() as connection:
-                sizes = [connection.exec_driver_sql(f"PRAGMA {key}_count").scalar_one() for key in ("freelist", "page")]
-            if sizes[0] > _SPARE_SHARE * sizes[1]:
-                with suppress(JournalError):  # somebody reads it: there is a next time
-                    self.tidy()
+        self._database.trim()
 
-    def tidy(self) -> None:
-        """Writes the tables anew, so that no byte is left of what was removed, nor room for it.
-
-        Raises:
-            JournalError: somebody else is reading.
-        """
-        try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                if self._engine.dialect.name == "sqlite":
-                    connection.exec_driver_sql("VACUUM")
-                    if connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
-                        raise JournalError("the journal is being read by another process; try again when it has ended")
-                else:
-                    for table in TABLES.sorted_tables:
-                        quoted = self._engine.dialect.identifier_preparer.quote
-                        schema = f"{quoted(self._run)}." if self._run else ""
-                        connection.exec_driver_sql(f"VACUUM FULL {schema}{quoted(table.name)}")
-        except SQLAlchemyError as error:
-            raise JournalError(f"the journal cannot be written anew: {words(error)}") from error
-
-    def summary(self) -> dict[str, Any]:
-        """How the run stands: sources by status, why some were given up or left out, and what was counted in all."""
-        with self._begin() as connection:
-            statuses = pairs(connection, select(SOURCES.c.status, func.count()).group_by(SOURCES.c.status))
-            reasons = connection.execute(
-                select(SOURCES.c.status, SOURCES.c.reason, func.count())
-                .where(SOURCES.c.status.in_((QUARANTINED, SKIPPED)))
-                .group_by(SOURCES.c.status, SOURCES.c.reason)
-            ).all()
-            names = ("next_segment", "media_seconds", "num_errors", "num_restarts", "num_events")
-            sums = connection.execute(select(*(func.coalesce(func.sum(SOURCES.c[name]), 0) for name in names))).one()
-            segments = connection.scalar(
-                select(func.count()).where(ENTRIES.c.kind == "quarantine", ENTRIES.c.segment.is_not(None))
-            )
-        return {
-            "sources": {status: statuses.get(status, 0) for status in (TODO, DONE, QUARANTINED, SKIPPED)},
-            "quarantined": {reason: count for status, reason, count in reasons if status == QUARANTINED},
-            "skipped": {reason: count for status, reason, count in reasons if status == SKIPPED},
-            "segments": int(sums[0]),
-            "media_seconds": float(sums[1]),
-            "errors": int(sums[2]),
-            "restarts": int(sums[3]),
-            "events": int(sums[4]),
-            "quarantined_segments": segments or 0,
-        }
-
-    def done(self, limit: int | None = 1000) -> dict[str, float]:
-        """Sources that were done to their end, each with its seconds of media; the first so many."""
-        query = select(SOURCES.c.name, SOURCES.c.media_seconds).where(SOURCES.c.status == DONE).limit(limit)
-        with self._begin() as connection:
-            return pairs(connection, query)
-
-    def read_source(self, name: str, kind: str, after: int = -1, limit: int = 1000) -> list[Entry]:
-        """Entries of one kind of one source after a segment, in the order of segments."""
-        of_source = select(SOURCES.c.id).where(SOURCES.c.name == name).scalar_subquery()
-        query = (
-            select(ENTRIES.c.segment, ENTRIES.c.kind, ENTRIES.c.text, ENTRIES.c.position)
-            .where(ENTRIES.c.source == of_source, ENTRIES.c.segment > after, ENTRIES.c.kind == kind)
-            .order_by(ENTRIES.c.segment)
-            .limit(limit)
-        )
-        with self._begin() as connection:
-            return [Entry(name, *row) for row in connection.execute(query)]
-
-    def sources(self, statuses: Sequence[str] = STATUSES, page: int = 1000) -> Iterator[SourceState]:
-        """The sources of some statuses, or all, in the order in which they were registered; read so many at a time."""
-        columns = ("name", "status", "reason", "next_segment", "media_seconds", "num_errors", "last_error")
-        query = (
-            select(SOURCES.c.id, *(SOURCES.c[name] for name in columns), SOURCES.c.num_restarts)
-            .where(SOURCES.c.status.in_(statuses))
-            .order_by(SOURCES.c.id)
-            .limit(page)
-        )
-        last = 0
-        while True:
-            with self._begin() as connection:
-                found = connection.execute(query.where(SOURCES.c.id > last)).all()
-            for _, name, status, reason, *counted in found:
-                yield SourceState(name, status, reason, SourceReport(name, *counted))
-            if len(found) < page:
-                return
-            last = found[-1][0]
-
-    def _begin(self) -> Any:
-        return Transaction(self._engine)
+    def _begin(self) -> Transaction:
+        return self._database.begin()
 
     def _check_owner(self, connection: Connection) -> None:
         if self._owner and meta_value(connection, "owner") != self._owner:
             raise JournalError("another run has taken this journal over")
 
-    def _add(self, connection: Connection, source: int, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
-        columns = [
-            {"source": source, "segment": e.segment, "kind": e.kind, "item": e.item, "text": e.text} for e in entries
-        ]
-        connection.execute(insert(ENTRIES), columns)
-        self._last += len(entries)
-        self._nothing_after = None
+    def _note_added(self, num_entries: int) -> None:
+        if num_entries:
+            self._nothing_after = None
+        if self._backlog is not None:
+            self._backlog.add(num_entries)
+
+    def _move(self, connection: Connection, sink: str, position: int, mark: Any) -> None:
+        """Notes where a sink is; what lies in memory and every sink has had goes."""
+        places.move(connection, sink, position, mark)
+        if self._backlog is not None:
+            entries.remove_up_to(connection, self._backlog.move(sink, position))

@@ -50,7 +50,7 @@ _WRONG: dict[int | str, dict[str, Any]] = {
 
 
 class Run(Protocol):
-    """What is asked of a run; see `streammm_workers.driver.Driver`."""
+    """What is asked of a run; see `streammm_workers.by_hand.ByHand`."""
 
     async def add(self, found: Sequence[Any]) -> Mapping[str, str]:
         """Takes up more sources."""

@@ -18,7 +18,7 @@ import pytest
 
 from streammm.building.decoding import decode_options
 from streammm.config import Config, load
-from streammm.journal import Entry, journal
+from streammm.journal import Entry, backlog
 from streammm.sinks.files import Files
 from streammm_workers import cluster, engine, reading, shard
 from streammm_workers.bounds import payload_bound_bytes, segment_bytes
@@ -176,7 +176,7 @@ def test_with_the_journal_in_memory_a_sink_that_stalls_is_waited_for(
     made_up: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unread = 100
-    monkeypatch.setattr(journal, "_MAX_UNREAD_IN_MEMORY", unread)
+    monkeypatch.setattr(backlog, "_MAX_UNREAD", unread)
     gate = Gate(Files(tmp_path / "results.jsonl", tmp_path / "quarantine.jsonl"))
     recorder = Recorder()
     seen: list[int] = []

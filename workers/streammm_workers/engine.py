@@ -21,7 +21,7 @@ from streammm_workers.handle import Handle, ThreadHandle
 from streammm_workers.plan import Observer, Plan
 
 if TYPE_CHECKING:
-    from streammm_workers.driver import Driver
+    from streammm_workers.by_hand import ByHand
 
 PEEK = 64
 """So many sources are looked at before the work is laid out."""
@@ -44,7 +44,7 @@ class Place:
     sinks: Sequence[Sink] = ()
     begin: Callable[[], object] = field(default=lambda: None)
     outlets: Sequence[Outlet] = ()
-    attend: Callable[[Driver], Coroutine[Any, Any, None]] | None = None
+    attend: Callable[[ByHand], Coroutine[Any, Any, None]] | None = None
     stays_open: bool = False
     retention: Retention | None = None
 

@@ -15,7 +15,7 @@ from streammm.types import SourceReport
 from streammm_workers.handle import Handle
 
 if TYPE_CHECKING:
-    from streammm_workers.driver import Driver
+    from streammm_workers.by_hand import ByHand
 
 
 class Observer(Protocol):
@@ -48,7 +48,7 @@ class Plan:
         outlets: where what is committed is delivered as well.
         retention: what is kept of the run directory, whose sink is named ``files``; None: everything.
         stop: set to let the run come to a stop.
-        attend: runs beside, with the driver in its hands: such as a page from which sources are added and paused.
+        attend: runs beside, with the run in its hands: such as a page from which sources are added and paused.
         stays_open: the run goes on when all is done, since sources may be added, until it is stopped.
     """
 
@@ -57,6 +57,6 @@ class Plan:
     sinks: dict[str, Handle]
     stop: asyncio.Event
     outlets: Sequence[Outlet] = ()
-    attend: Callable[[Driver], Coroutine[Any, Any, None]] | None = None
+    attend: Callable[[ByHand], Coroutine[Any, Any, None]] | None = None
     stays_open: bool = False
     retention: Retention | None = None
