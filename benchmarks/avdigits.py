@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 
-from streammm.build import feature_identity
+from streammm.building.identity import feature_identity
 from streammm.config import Config, load
 from streammm.training.annotations import Annotation, Annotations
 from streammm.training.features import FeatureCache, Features

@@ -29,7 +29,11 @@ import numpy as np
 import torch
 from figures import Result
 
-from streammm.build import listing_options, make_classifier, make_encoder, read_vocabulary, with_precision
+from streammm.building.classifier import make_classifier
+from streammm.building.decoding import listing_options
+from streammm.building.encoders import make_encoder
+from streammm.building.precision import with_precision
+from streammm.building.vocabulary import read_vocabulary
 from streammm.config import load
 from streammm.encoders import audio, image
 from streammm.encoders.check_input import check_segments

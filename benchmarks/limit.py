@@ -54,7 +54,8 @@ GOAL = {"360p": 1.10, "1080p": 1.05}
 
 def nets() -> tuple[Any, Any]:
     """The bare nets of the picture and the sound encoder, on the runtime that is fastest here."""
-    from streammm.build import make_encoder, with_precision
+    from streammm.building.encoders import make_encoder
+    from streammm.building.precision import with_precision
     from streammm.config import load
 
     config = with_precision(load(labels=LABELS))
@@ -123,7 +124,10 @@ def in_processes(paths: list[str], seconds: float, leaves_out: bool) -> None:
 
 def stages(path: Path) -> dict[str, float]:
     """CPU milliseconds a media second of every stage, one after another in one thread."""
-    from streammm.build import make_classifier, make_encoder, make_vocabulary, with_precision
+    from streammm.building.classifier import make_classifier
+    from streammm.building.encoders import make_encoder
+    from streammm.building.precision import with_precision
+    from streammm.building.vocabulary import make_vocabulary
     from streammm.config import load
     from streammm.media import wire
     from streammm.media.convert import PictureConverter

@@ -22,7 +22,9 @@ from typing import Any
 import av
 import numpy as np
 
-from streammm.build import make_classifier, make_encoder, make_vocabulary
+from streammm.building.classifier import make_classifier
+from streammm.building.encoders import make_encoder
+from streammm.building.vocabulary import make_vocabulary
 from streammm.config import load
 from streammm.types import MODALITIES, LiveState, Modality, Segment, Status
 

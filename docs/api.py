@@ -17,9 +17,12 @@ import pdoc.render
 
 import streammm
 
+_SECTIONS = ("alerts", "engine", "events", "media", "models", "output", "sinks", "training")
+
 MODULES = (
     *("streammm", "streammm.types", "streammm.errors", "streammm.config", "streammm.runs", "streammm.columns"),
     *("streammm.relabel", "streammm.find", "streammm.journal", "streammm.encoders.base", "streammm.sinks.base"),
+    *(f"streammm.config.{name}" for name in _SECTIONS),
 )
 """What is public: a release that changes these says so."""
 

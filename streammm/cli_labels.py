@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from streammm.cli_options import ConfigFile, Settings
-from streammm.config import LABELS_FILE_SUFFIXES, Config, load
+from streammm.config import Config, load
+from streammm.config.reading import LABELS_FILE_SUFFIXES
 from streammm.errors import ConfigError, SourceError, StreammmError
 from streammm.labels import Label
 
@@ -56,7 +57,9 @@ def calibrate(
     ] = None,
 ) -> None:
     """Find a threshold for each label from footage that nobody labelled."""
-    from streammm.build import label_thresholds, read_vocabulary, reads_labels, with_precision
+    from streammm.building.labels import label_thresholds, reads_labels
+    from streammm.building.precision import with_precision
+    from streammm.building.vocabulary import read_vocabulary
     from streammm.training.background import evened_out, scores_of, thresholds
 
     config = load(config_file, settings or (), labels=labels)
@@ -117,7 +120,8 @@ def _write(out: Path, config: Config, vocabulary: Vocabulary, thresholds: npt.ND
 
 def _features(sources: list[str], config: Config, ray: str | None) -> Footage:
     """What the encoders make of the sources; extracts what is not kept of an earlier call or a training."""
-    from streammm.build import feature_identity, listing_options
+    from streammm.building.decoding import listing_options
+    from streammm.building.identity import feature_identity
     from streammm.media.listing import list_sources
     from streammm.sinks.console import ConsoleReport
     from streammm.training.background import Footage

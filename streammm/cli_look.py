@@ -94,7 +94,7 @@ def plan(
     """Estimate wall time, nodes and storage of a large run from what a short one cost."""
     from dataclasses import asdict
 
-    from streammm.build import decode_options
+    from streammm.building.decoding import decode_options
     from streammm.run_directory import done_in, status_of
     from streammm_workers.bounds import segment_bytes
     from streammm_workers.engine import num_cores
@@ -119,7 +119,7 @@ def probe(
     deep: Annotated[bool, typer.Option("--deep", help="Decode all of it to look for damage, not the start.")] = False,
 ) -> None:
     """Show what sources hold and what would be made of them: streams, real frame rate, damage, segments, advice."""
-    from streammm.build import decode_options, listing_options
+    from streammm.building.decoding import decode_options, listing_options
     from streammm.media.listing import list_sources
     from streammm.media.look import probe as look
     from streammm.media.skipped import Skipped
@@ -200,7 +200,8 @@ def _bench(config: Config, media: Path | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from streammm.bench_table import render
-    from streammm.build import decode_options, loaded_encoders
+    from streammm.building.decoding import decode_options
+    from streammm.building.modalities import loaded_encoders
     from streammm.encoders.base import present
     from streammm.encoders.bench import bench
     from streammm.encoders.check_input import check_segments

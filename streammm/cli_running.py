@@ -13,7 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
-from streammm.build import listing_options, with_precision
+from streammm.building.decoding import listing_options
+from streammm.building.precision import with_precision
 from streammm.cli_end import tell_forgotten, tell_stopped, tell_undelivered
 from streammm.cli_options import INTERRUPTED, OK, SOME_FAILED, leave
 from streammm.cli_order import Asked, Order, order_of

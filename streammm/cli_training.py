@@ -64,14 +64,10 @@ def train(
     ray: Ray = None,
 ) -> None:
     """Train a model on your own labels; features are extracted once and kept."""
-    from streammm.build import (
-        start_vocabulary,
-        training_inputs,
-        tuned_encoders,
-        used_modalities,
-        weights_of,
-        with_precision,
-    )
+    from streammm.building.identity import weights_of
+    from streammm.building.modalities import used_modalities
+    from streammm.building.precision import with_precision
+    from streammm.building.training import start_vocabulary, training_inputs, tuned_encoders
     from streammm.training.annotations import read_annotations
     from streammm.training.train import train_model
 
@@ -114,7 +110,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one line of JSON.")] = False,
 ) -> None:
     """Judge a model on labelled media that it was not trained on."""
-    from streammm.build import with_precision
+    from streammm.building.precision import with_precision
     from streammm.fusion.trained import input_dims, load_model
     from streammm.training.annotations import read_annotations
     from streammm.training.evaluate import evaluate as judge
@@ -157,7 +153,7 @@ def _features(
     sources: Sequence[str], config: Config, ray: str | None
 ) -> tuple[Callable[[str], Features | None], Mapping[str, str]]:
     """What gives the features of a source, and the digests of those that there are; extracts what is missing."""
-    from streammm.build import feature_identity
+    from streammm.building.identity import feature_identity
     from streammm.sinks.console import ConsoleReport
     from streammm.training.features import FeatureCache
     from streammm_workers.extract import extract

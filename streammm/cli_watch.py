@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from streammm.build import listing_options
+from streammm.building.decoding import listing_options
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.watch.cards import Cards

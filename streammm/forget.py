@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from streammm.config import Config, SinkConfig
+from streammm.config import Config
+from streammm.config.sinks import SinkConfig
 from streammm.encoders.cache import cache_folder
 from streammm.errors import ConfigError, StreammmError
 from streammm.journal import Journal

@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from streammm.build import read_vocabulary, used_modalities
+from streammm.building.modalities import used_modalities
+from streammm.building.vocabulary import read_vocabulary
 from streammm.config import Config, load
 from streammm.errors import ConfigError
 from streammm.fusion.model import ZeroShotFusion

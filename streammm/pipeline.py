@@ -7,17 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from os import PathLike, fspath
 from typing import Any, TypeAlias
 
-from streammm.build import (
-    decode_options,
-    loaded_encoders,
-    make_classifier,
-    make_encoder,
-    make_events,
-    make_vocabulary,
-    reads_labels,
-    used_modalities,
-    with_precision,
-)
+from streammm.building.classifier import make_classifier
+from streammm.building.decoding import decode_options
+from streammm.building.encoders import make_encoder
+from streammm.building.events import make_events
+from streammm.building.labels import reads_labels
+from streammm.building.modalities import loaded_encoders, used_modalities
+from streammm.building.precision import with_precision
+from streammm.building.vocabulary import make_vocabulary
 from streammm.config import Config, load
 from streammm.encoders.isolation import encode_isolated, with_failures
 from streammm.event_rows import EventRow, EventRows

@@ -13,7 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from streammm.build import feature_identity, make_classifier, make_events, model_name, read_vocabulary, used_modalities
+from streammm.building.classifier import make_classifier
+from streammm.building.events import make_events
+from streammm.building.identity import feature_identity, model_name
+from streammm.building.modalities import used_modalities
+from streammm.building.vocabulary import read_vocabulary
 from streammm.classifier import Classifier
 from streammm.config import Config, load
 from streammm.errors import ConfigError, SourceError

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from streammm.config import RetentionConfig
+from streammm.config.output import RetentionConfig
 
 _SET_ASIDE = re.compile(r"(results|quarantine|events|config)\.\d{8}-\d{6}(-\d+)?\.(jsonl|yaml)")
 _LONGEST_PAUSE_SECONDS = 60.0

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streammm.build import identity
+from streammm.building.identity import identity
 from streammm.config import Config, load
 from streammm.errors import ConfigError
 from streammm.media.address import public_name

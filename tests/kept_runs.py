@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from streammm.build import make_classifier, make_events, read_vocabulary, used_modalities
+from streammm.building.classifier import make_classifier
+from streammm.building.events import make_events
+from streammm.building.modalities import used_modalities
+from streammm.building.vocabulary import read_vocabulary
 from streammm.config import Config
 from streammm.errors import SourceError
 from streammm.journal import Journal, quarantine_entry

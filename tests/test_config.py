@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from streammm.build import label_thresholds
-from streammm.config import Config, explained, keys, load, seconds
+from streammm.building.labels import label_thresholds
+from streammm.config import Config, explained, load
+from streammm.config.section import seconds
+from streammm.config.writing import keys
 from streammm.errors import ConfigError
 
 

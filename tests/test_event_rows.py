@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from streammm.build import make_events
+from streammm.building.events import make_events
 from streammm.config import load as load_config
 from streammm.errors import ConfigError
 from streammm.event_rows import EventRow, EventRows, EventSettings

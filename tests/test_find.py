@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streammm.build import make_encoder
+from streammm.building.encoders import make_encoder
 from streammm.config import Config, load
 from streammm.encoders.audio import audioset_classes
 from streammm.encoders.image import imagenet_classes

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from streammm import classify
-from streammm.build import with_precision
+from streammm.building.precision import with_precision
 from streammm.config import load
 from streammm.run_directory import RunDirectory, precision_of
 from streammm_workers import engine

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streammm.build import make_encoder
+from streammm.building.encoders import make_encoder
 from streammm.config import load
 from streammm.errors import ConfigError
 from streammm.types import Cue, Embeddings, Segment

@@ -32,7 +32,9 @@ class Work:
     """
 
     def __init__(self, precision: str, threads: int = 1) -> None:
-        from streammm.build import make_classifier, make_encoder, make_vocabulary
+        from streammm.building.classifier import make_classifier
+        from streammm.building.encoders import make_encoder
+        from streammm.building.vocabulary import make_vocabulary
         from streammm.config import load
 
         # Segments are judged by themselves, so that a peer may take them in any order.

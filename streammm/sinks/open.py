@@ -12,7 +12,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streammm.alerts import WEEKDAYS, Hours, Rule, minutes_of
-from streammm.config import AlertConfig, Config, SinkConfig
+from streammm.config import Config
+from streammm.config.alerts import AlertConfig
+from streammm.config.sinks import SinkConfig
 from streammm.errors import ConfigError, SourceError
 from streammm.media.address import expand_secrets, is_address, redact
 from streammm.sinks.alert import Alert

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from streammm.config import MODEL_SETTINGS_FILE, Config, FusionConfig, TrainingConfig
+from streammm.config import Config
+from streammm.config.models import FusionConfig
+from streammm.config.reading import MODEL_SETTINGS_FILE
+from streammm.config.training import TrainingConfig
 from streammm.encoders.net import NetEncoder
 from streammm.errors import ConfigError
 from streammm.fusion.card import EventCard, ModelCard, StartCard, Task

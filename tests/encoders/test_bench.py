@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from streammm.bench_table import render
-from streammm.build import decode_options
+from streammm.building.decoding import decode_options
 from streammm.config import Config
 from streammm.encoders.bench import Way, bench
 from streammm.encoders.check_input import check_segments

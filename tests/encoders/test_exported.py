@@ -14,7 +14,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
-from streammm.build import decode_options, identity, make_encoder
+from streammm.building.decoding import decode_options
+from streammm.building.encoders import make_encoder
+from streammm.building.identity import identity
 from streammm.encoders.base import Encoder
 from streammm.errors import ConfigError
 from streammm.types import Segment

@@ -18,7 +18,9 @@ from timm.models import save_for_hf
 from torch import Tensor, nn
 
 import streammm
-from streammm.build import decode_options, identity, make_encoder, model_name
+from streammm.building.decoding import decode_options
+from streammm.building.encoders import make_encoder
+from streammm.building.identity import identity, model_name
 from streammm.config import Config, load
 from streammm.encoders.base import Encoder
 from streammm.encoders.net import NetEncoder, Recipe, even

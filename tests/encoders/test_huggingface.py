@@ -13,7 +13,8 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.nn import functional
 
-from streammm.build import decode_options, identity
+from streammm.building.decoding import decode_options
+from streammm.building.identity import identity
 from streammm.errors import ConfigError, StreammmError
 from streammm.types import Segment
 from tests.encoders.test_families import assert_close, check, configured, made, normalised, pictures, sounds

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from streammm.build import decode_options
+from streammm.building.decoding import decode_options
 from streammm.encoders.founding import STOP_WORDS, FoundingCnn, FoundingRnn, Words
 from streammm.encoders.placement import Placement
 from streammm.encoders.small import SmallPictureNet, SmallSoundNet

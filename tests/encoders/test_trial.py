@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streammm.build import make_encoder, with_precision
+from streammm.building.encoders import make_encoder
+from streammm.building.precision import with_precision
 from streammm.config import Config, load
 from streammm.encoders import trial
 from streammm.encoders.check_input import check_segments
@@ -138,7 +139,7 @@ def test_a_start_that_knows_its_precision_does_without_torch(tmp_path: Path, mon
     monkeypatch.setenv("STREAMMM_CACHE", str(tmp_path))
     wanted = with_precision(Config()).runtime.precision
     code = (
-        "import sys; from streammm.build import with_precision; from streammm.config import Config;"
+        "import sys; from streammm.building.precision import with_precision; from streammm.config import Config;"
         "print(with_precision(Config()).runtime.precision, 'torch' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

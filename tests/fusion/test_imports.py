@@ -25,7 +25,9 @@ def test_what_is_known_of_a_trained_model_is_read_without_torch(tmp_path: Path) 
     (tmp_path / MODEL_FILE).write_text(card.model_dump_json())
     (tmp_path / "config.yaml").write_text("encoders: {audio: yamnet}\n")
     code = (
-        "import sys\nfrom streammm.build import decode_options, label_thresholds, used_modalities\n"
+        "import sys\nfrom streammm.building.decoding import decode_options\n"
+        "from streammm.building.labels import label_thresholds\n"
+        "from streammm.building.modalities import used_modalities\n"
         f"from streammm.config import load\nconfig = load(model={str(tmp_path)!r})\ndecode_options(config)\n"
         "print(used_modalities(config), label_thresholds(config), 'torch' in sys.modules)"
     )

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from streammm.build import identity, model_name
+from streammm.building.identity import identity, model_name
 from streammm.config import load
 from streammm.media.adaptive import Stretches, is_alike, is_even
 from streammm.media.decode import MediaDecoder

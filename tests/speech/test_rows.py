@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import streammm
-from streammm.build import decode_options, identity, model_name
+from streammm.building.decoding import decode_options
+from streammm.building.identity import identity, model_name
 from streammm.config import Config, load
 from streammm.media.reader import SegmentReader
 from streammm.rows import row_from_json

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import torch as safetensors
 
-from streammm.build import make_events
+from streammm.building.events import make_events
 from streammm.config import load
 from streammm.errors import ConfigError, SourceError
 from streammm.fusion.card import ModelCard, StartCard

@@ -13,7 +13,8 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from streammm.build import make_encoder, training_inputs, tuned_encoders
+from streammm.building.encoders import make_encoder
+from streammm.building.training import training_inputs, tuned_encoders
 from streammm.config import Config, load
 from streammm.encoders.base import Picture
 from streammm.encoders.content import Content, content_name, segment_of

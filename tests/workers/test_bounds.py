@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from streammm.build import decode_options
+from streammm.building.decoding import decode_options
 from streammm.config import Config, load
 from streammm.journal import Entry, backlog
 from streammm.sinks.files import Files

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import streammm
-from streammm.build import with_precision
+from streammm.building.precision import with_precision
 from streammm.config import Config, load
 from streammm.errors import ConfigError, SourceError
 from streammm.journal import Entry

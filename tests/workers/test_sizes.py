@@ -7,7 +7,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from streammm.config import EngineConfig
+from streammm.config.engine import EngineConfig
 from streammm_workers.sizes import BatchSize, Measured, Sizes, Sizing
 
 MB = 2**20

@@ -18,7 +18,7 @@ from ray import exceptions
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-from streammm.build import num_decoders
+from streammm.building.decoding import num_decoders
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.types import SourceReport

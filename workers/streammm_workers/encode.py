@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from streammm.build import make_encoder, make_vocabulary
+from streammm.building.encoders import make_encoder
+from streammm.building.vocabulary import make_vocabulary
 from streammm.config import Config
 from streammm.encoders.base import Encoder
 from streammm.encoders.isolation import Encoded, encode_isolated, failed

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from streammm.build import decode_options
+from streammm.building.decoding import decode_options
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.media.address import is_file

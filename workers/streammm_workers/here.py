@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 
 from streammm import journal
-from streammm.build import num_decoders
+from streammm.building.decoding import num_decoders
 from streammm.config import Config
 from streammm_workers.bell import Bell
 from streammm_workers.driver import Driver

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from streammm.config import Config, EngineConfig
+from streammm.config import Config
+from streammm.config.engine import EngineConfig
 from streammm.encoders.isolation import Encoded
 from streammm.errors import SourceError
 from streammm.journal import Lease

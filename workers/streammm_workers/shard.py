@@ -14,15 +14,12 @@ from dataclasses import asdict, dataclass, field
 
 import psutil
 
-from streammm.build import (
-    decode_options,
-    is_built_in,
-    loaded_encoders,
-    make_classifier,
-    make_events,
-    reads_labels,
-    used_modalities,
-)
+from streammm.building.classifier import make_classifier
+from streammm.building.decoding import decode_options
+from streammm.building.encoders import is_built_in
+from streammm.building.events import make_events
+from streammm.building.labels import reads_labels
+from streammm.building.modalities import loaded_encoders, used_modalities
 from streammm.classifier import Classifier
 from streammm.config import Config
 from streammm.encoders.isolation import with_failures

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import psutil
 
-from streammm.config import EngineConfig
+from streammm.config.engine import EngineConfig
 
 _TRIAL_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
