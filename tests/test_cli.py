@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from streammm.cli import _join_watch
+from streammm.cli.app import _join_watch
 from tests.conftest import MakeClip
 
 Streammm = Callable[..., "CompletedProcess[str]"]

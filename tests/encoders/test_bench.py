@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from streammm.bench_table import render
 from streammm.building.decoding import decode_options
+from streammm.cli.bench_table import render
 from streammm.config import Config
 from streammm.encoders.bench import Way, bench
 from streammm.encoders.check_input import check_segments

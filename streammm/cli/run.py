@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streammm.cli_options import LISTEN, Addresses, ConfigFile, Labels, ModelDirectory, Settings
+from streammm.cli.options import LISTEN, Addresses, ConfigFile, Labels, ModelDirectory, Settings
 from streammm.errors import ConfigError
 
 
@@ -50,8 +50,8 @@ def run(
     ] = None,
 ) -> None:
     """Classify files and live streams segment by segment."""
-    from streammm.cli_order import Asked
-    from streammm.cli_running import Watched, carry_out
+    from streammm.cli.order import Asked
+    from streammm.cli.running import Watched, carry_out
 
     place = time.strftime("runs/%Y%m%d-%H%M%S") if out is None and sources else out
     asked = Asked(sources, labels, model, config_file, settings, to, place, fresh, retry_quarantined)
@@ -88,8 +88,8 @@ def watch_sources(
     """Watch sources on a local page or on the terminal, until Ctrl-C; add, pause and remove them there."""
     if out == "-":
         raise ConfigError("--out - is for run")
-    from streammm.cli_order import Asked
-    from streammm.cli_running import Watched, carry_out
+    from streammm.cli.order import Asked
+    from streammm.cli.running import Watched, carry_out
 
     shown = listen or (None if terminal else LISTEN)
     asked = Asked(sources, labels, model, config_file, settings, to, out, stays_open=True)

@@ -15,6 +15,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from streammm.cli.options import INTERRUPTED
 from streammm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _out = Console()
 _err = Console(stderr=True)
 
-_INTERRUPTED = 130
 
 _FILE_COLUMNS = 1000
 """Names are not broken where no terminal asks for it."""
@@ -65,7 +65,7 @@ def relabel(
         except KeyboardInterrupt:
             progress.stop()
             _err.print("stopped; the same command goes on", highlight=False)
-            raise typer.Exit(_INTERRUPTED) from None
+            raise typer.Exit(INTERRUPTED) from None
     going_on = f"; {done.num_unfinished} sources go on in the run, the same command takes what they add"
     _out.print(
         f"{done.num_rows} segments of {done.num_sources} sources; rows are in {place / 'results.jsonl'}"

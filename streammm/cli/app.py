@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from streammm import cli_deliver, cli_labels, cli_look, cli_privacy, cli_report, cli_run, cli_runs, cli_training
-from streammm.cli_options import LISTEN, MISTAKE, OK, leave
+from streammm.cli import deliver, labels, look, privacy, report, run, runs, training
+from streammm.cli.options import LISTEN, MISTAKE, OK, leave
 from streammm.errors import StreammmError
 
 app = typer.Typer(
@@ -87,22 +87,22 @@ def _common(
     pass
 
 
-app.command()(cli_run.run)
-app.command(name="watch")(cli_run.watch_sources)
+app.command()(run.run)
+app.command(name="watch")(run.watch_sources)
 for command in (
-    cli_deliver.deliver,
-    cli_look.schema,
-    cli_look.status,
-    cli_report.report,
-    cli_privacy.forget,
-    cli_look.plan,
-    cli_look.probe,
-    cli_look.models,
-    cli_runs.relabel,
-    cli_runs.find,
-    cli_labels.calibrate,
-    cli_training.train,
-    cli_training.evaluate,
+    deliver.deliver,
+    look.schema,
+    look.status,
+    report.report,
+    privacy.forget,
+    look.plan,
+    look.probe,
+    look.models,
+    runs.relabel,
+    runs.find,
+    labels.calibrate,
+    training.train,
+    training.evaluate,
 ):
     app.command()(command)
-app.command(name="config")(cli_look.show_config)
+app.command(name="config")(look.show_config)

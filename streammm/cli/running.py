@@ -15,10 +15,10 @@ from rich.console import Console
 
 from streammm.building.decoding import listing_options
 from streammm.building.precision import with_precision
-from streammm.cli_end import tell_forgotten, tell_stopped, tell_undelivered
-from streammm.cli_options import INTERRUPTED, OK, SOME_FAILED, leave
-from streammm.cli_order import Asked, Order, order_of
-from streammm.cli_output import Output, opened
+from streammm.cli.end import tell_forgotten, tell_stopped, tell_undelivered
+from streammm.cli.options import INTERRUPTED, OK, SOME_FAILED, leave
+from streammm.cli.order import Asked, Order, order_of
+from streammm.cli.output import Output, opened
 from streammm.config import Config
 from streammm.errors import ConfigError, StreammmError
 from streammm.media.listing import list_sources
@@ -86,11 +86,11 @@ def _show(
         report = ConsoleReport(_err)
         stack.callback(report.close)
         return report, report, place
-    from streammm import cli_watch
+    from streammm.cli import watch
 
-    watching = cli_watch.Watching(config, watched.listen, watched.on_terminal, _err)
+    watching = watch.Watching(config, watched.listen, watched.on_terminal, _err)
     stack.callback(watching.close)
-    report = ConsoleReport(cli_watch.silent_console() if watched.on_terminal else _err)
+    report = ConsoleReport(watch.silent_console() if watched.on_terminal else _err)
     stack.callback(report.close)
     return report, Observers(report, watching.cards), replace(place, attend=watching.attend)
 

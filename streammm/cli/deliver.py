@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from streammm.cli_end import tell_undelivered
-from streammm.cli_options import INTERRUPTED, OK, SOME_FAILED, Addresses, leave
+from streammm.cli.end import tell_undelivered
+from streammm.cli.options import INTERRUPTED, OK, SOME_FAILED, Addresses, leave
 from streammm.errors import ConfigError
 
 _err = Console(stderr=True)

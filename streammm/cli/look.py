@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from streammm.cli_options import OK, SOME_FAILED, ConfigFile, Settings, Sources
+from streammm.cli.options import OK, SOME_FAILED, ConfigFile, Settings, Sources
 from streammm.config import Config, explained, load
 from streammm.errors import ConfigError, SourceError
 
@@ -120,10 +120,10 @@ def probe(
 ) -> None:
     """Show what sources hold and what would be made of them: streams, real frame rate, damage, segments, advice."""
     from streammm.building.decoding import decode_options, listing_options
+    from streammm.cli.probe_table import render
     from streammm.media.listing import list_sources
     from streammm.media.look import probe as look
     from streammm.media.skipped import Skipped
-    from streammm.probe_table import render
 
     config = load(config_file, settings or ())
     options = decode_options(config)
@@ -199,9 +199,9 @@ def _bench(config: Config, media: Path | None, as_json: bool) -> None:
     """Measures the encoders of the configuration; text only where there is some, unless labels are looked up."""
     from dataclasses import asdict
 
-    from streammm.bench_table import render
     from streammm.building.decoding import decode_options
     from streammm.building.modalities import loaded_encoders
+    from streammm.cli.bench_table import render
     from streammm.encoders.base import present
     from streammm.encoders.bench import bench
     from streammm.encoders.check_input import check_segments

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streammm.cli_options import ConfigFile
+from streammm.cli.options import ConfigFile
 from streammm.config import Config, load
 from streammm.errors import ConfigError, SourceError, StreammmError
 

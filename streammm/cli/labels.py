@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streammm.cli_options import ConfigFile, Settings
+from streammm.cli.options import ConfigFile, Settings
 from streammm.config import Config, load
 from streammm.config.reading import LABELS_FILE_SUFFIXES
 from streammm.errors import ConfigError, SourceError, StreammmError

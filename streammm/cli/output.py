@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from streammm.cli_order import Order
+from streammm.cli.order import Order
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.media.address import public_name
