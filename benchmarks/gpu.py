@@ -43,6 +43,7 @@ from streammm.errors import ConfigError, SourceError
 from streammm.media.listing import list_sources
 from streammm.types import MODALITIES, SAMPLE_RATE_HZ, Modality, Segment, Status
 from streammm_workers import engine
+from streammm_workers.sizes import num_cores
 
 NO_GPU = 3
 """Exit status where there is none."""
@@ -107,7 +108,7 @@ def main() -> None:
     result = Result("gpu")
     if not on_cpu:
         result.machine["gpu"] = torch.cuda.get_device_name(device)
-        print(f"{torch.cuda.get_device_name(device)}, {engine.num_cores()} cores\n")
+        print(f"{torch.cuda.get_device_name(device)}, {num_cores()} cores\n")
     bare = _nets(result, device, precisions, batches, repeats)
     alone = _encoders(result, device, precisions, sizes, repeats, bare)
     if arguments.media is not None:
@@ -257,7 +258,7 @@ def _run(result: Result, device: str, folder: Path, by_precision: dict[str, floa
         seconds = time.perf_counter() - (counter.first or time.perf_counter())
     if not counter.media_seconds or seconds <= 0:
         raise ConfigError(f"nothing in {folder} could be read")
-    cores, alone = engine.num_cores(), by_precision[config.runtime.precision]
+    cores, alone = num_cores(), by_precision[config.runtime.precision]
     rate = result.add("run", "media h/h", [counter.media_seconds / seconds], "more").median
     print(f"run: {len(sources)} files, {counter.num_failed} given up, {counter.media_seconds:.0f} s of media")
     print(f"{rate:.0f} media h/h in {config.runtime.precision} with {cores} cores; utilised {looking}")

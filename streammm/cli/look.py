@@ -97,9 +97,9 @@ def plan(
     from streammm.building.decoding import decode_options
     from streammm.run_directory import done_in, status_of
     from streammm_workers.bounds import segment_bytes
-    from streammm_workers.engine import num_cores
     from streammm_workers.estimate import costs_of, estimate
     from streammm_workers.estimate_table import render
+    from streammm_workers.sizes import num_cores
 
     config, done = done_in(run_directory)
     costs = costs_of(run_directory, config, status_of(run_directory), done, segment_bytes(decode_options(config)))

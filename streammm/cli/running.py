@@ -26,8 +26,7 @@ from streammm.run_directory import precision_of
 from streammm.sinks.console import ConsoleReport
 from streammm_workers import engine
 from streammm_workers.exporters import Exporter
-from streammm_workers.observers import Observers
-from streammm_workers.plan import Observer
+from streammm_workers.observers import Observer, Observers
 
 _out = Console()
 _err = Console(stderr=True)

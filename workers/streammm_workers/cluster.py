@@ -22,11 +22,12 @@ from streammm.building.decoding import num_decoders
 from streammm.config import Config
 from streammm.errors import ConfigError
 from streammm.types import SourceReport
-from streammm_workers.engine import slots
 from streammm_workers.handle import FOLLOW, ActorHandle, Handle, Spawn, ThreadHandle
 from streammm_workers.journal_actor import JOURNAL, JournalActor, JournalHandle
 from streammm_workers.metrics import ShardLoad
-from streammm_workers.plan import Observer, Plan
+from streammm_workers.observers import Observer
+from streammm_workers.plan import Plan
+from streammm_workers.sizes import slots
 
 _LOOK_FOR_NODES_SECONDS = 1.0
 
@@ -92,7 +93,7 @@ class Cluster:
         journal = _make_journal(journal_arguments)
         driver = Driver(self._config, plan, journal, observer)
         await asyncio.to_thread(import_module, "streammm.journal.journal")  # for `plan.begin`, while the shard loads
-        files = slots(self._config, self._layout.decoders)
+        files = slots(self._config.engine, self._layout.decoders)
         placed = await _wait_for_room(self._groups, self._bundle, self._config.ray.start_timeout_seconds)
         waiting = [group for group in self._groups if group not in placed]
 

@@ -19,7 +19,8 @@ from streammm_workers.by_hand import ByHand
 from streammm_workers.delivery import Delivery, finish_all
 from streammm_workers.handle import DirectHandle, Handle, WorkerDiedError
 from streammm_workers.metrics import Rates, total
-from streammm_workers.plan import Observer, Plan
+from streammm_workers.observers import Observer
+from streammm_workers.plan import Plan
 from streammm_workers.register import Register
 from streammm_workers.shards import Shards
 from streammm_workers.sinks import Sinks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -18,7 +17,8 @@ from streammm.media.address import is_file
 from streammm.retention import Retention
 from streammm.sinks.base import Outlet, Sink
 from streammm_workers.handle import Handle, ThreadHandle
-from streammm_workers.plan import Observer, Plan
+from streammm_workers.observers import Observer
+from streammm_workers.plan import Plan
 
 if TYPE_CHECKING:
     from streammm_workers.by_hand import ByHand
@@ -149,16 +149,6 @@ def run_on(
             return not stop.is_set()
 
     return asyncio.run(main())
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def slots(config: Config, decoders: int) -> int:
-    """Files a shard works on at once; addresses that may be live come on top, since a live stream waits for nobody."""
-    return config.engine.sources_in_flight or 2 * decoders
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from streammm.errors import ConfigError, SourceError
 from streammm.journal import Entry
 from streammm.types import SourceReport
-from streammm_workers.plan import Observer
+from streammm_workers.observers import Observer
 
 _LOOPBACK = "127.0.0.1"
 

@@ -13,7 +13,7 @@ from streammm.kept import kept_of
 from streammm.run_directory import RunDirectory
 from streammm.training.features import FeatureCache, Features
 from streammm_workers import engine
-from streammm_workers.plan import Observer
+from streammm_workers.observers import Observer
 
 _READ_ENTRIES = 1000
 

@@ -9,10 +9,11 @@ from streammm.building.decoding import num_decoders
 from streammm.config import Config
 from streammm_workers.bell import Bell
 from streammm_workers.driver import Driver
-from streammm_workers.engine import num_cores, slots
 from streammm_workers.handle import DirectHandle, ThreadHandle
-from streammm_workers.plan import Observer, Plan
+from streammm_workers.observers import Observer
+from streammm_workers.plan import Plan
 from streammm_workers.shard import Shard
+from streammm_workers.sizes import num_cores, slots
 
 
 class Here:
@@ -38,7 +39,7 @@ class Here:
         """Does a plan."""
         self._where.set_result(journal_arguments)
         driver = Driver(self._config, plan, self._journal, observer, self._bell)
-        files = slots(self._config, self._num_decoders)
+        files = slots(self._config.engine, self._num_decoders)
         await driver.run([(DirectHandle(shard), files) for shard in self._shards])
         await self._journal.call("close")
 

@@ -1,40 +1,16 @@
-"""What a run is given: what is to be done, where it goes, and who is told."""
+"""What a run is given: what is to be done, and where it goes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-from streammm.errors import SourceError
-from streammm.journal import Entry
 from streammm.retention import Retention
 from streammm.sinks.base import Outlet
-from streammm.types import SourceReport
+from streammm_workers.by_hand import ByHand
 from streammm_workers.handle import Handle
-
-if TYPE_CHECKING:
-    from streammm_workers.by_hand import ByHand
-
-
-class Observer(Protocol):
-    """Who a run is told to: a terminal, a program."""
-
-    def entries(self, entries: Sequence[Entry]) -> None:
-        """Rows, events and what was given up, as they are committed; in order within each source."""
-
-    def finished(self, report: SourceReport) -> None:
-        """A source has ended, all its rows were told before."""
-
-    def failed(self, error: SourceError) -> None:
-        """A source was given up."""
-
-    def skipped(self, source: str, reason: str, detail: str) -> None:
-        """A source was left out on purpose."""
-
-    def progress(self, snapshot: dict[str, Any]) -> None:
-        """How the run stands, about once a second; see `metrics.Rates`."""
 
 
 @dataclass(frozen=True, slots=True)

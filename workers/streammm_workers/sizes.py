@@ -9,6 +9,7 @@ larger ones are tried, and kept if a segment costs less in them.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 import psutil
@@ -29,6 +30,16 @@ _FIRST_CHUNKS, _MOST_CHUNKS = 3, 6
 _FIRST_BATCH, _MOST_BATCH = 16, 128
 _WORTHWHILE = 0.95
 _BATCHES_A_TRIAL = 8
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def slots(config: EngineConfig, decoders: int) -> int:
+    """Files a shard works on at once; addresses that may be live come on top, since a live stream waits for nobody."""
+    return config.sources_in_flight or 2 * decoders
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,7 @@ class Sizing:
     """
 
     def __init__(self, engine: EngineConfig, decoders: int, cores: int) -> None:
-        self.sizes = Sizes(decoders, engine.sources_in_flight or 2 * decoders, engine.chunks_in_flight or _FIRST_CHUNKS)
+        self.sizes = Sizes(decoders, slots(engine, decoders), engine.chunks_in_flight or _FIRST_CHUNKS)
         self._engine = engine
         self._cores = cores
         self._first: Measured | None = None

@@ -11,7 +11,7 @@ from streammm.errors import SourceError
 from streammm.journal import DONE, QUARANTINED, SKIPPED, Entry
 from streammm.types import SourceReport
 from streammm_workers.metrics import Progress
-from streammm_workers.plan import Observer
+from streammm_workers.observers import Observer
 
 
 class Tally:
