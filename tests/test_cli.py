@@ -196,6 +196,16 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(streammm: Streammm, clip: 
     assert "Traceback" not in done.stderr
 
 
+def test_a_run_may_have_nowhere_to_say_anything(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
+    clip("a.mp4", 3.0)
+    program = f"{sys.executable} -c 'from streammm.cli import main; main()' run a.mp4 --out rows.jsonl >&-"
+    done = subprocess.run(
+        ["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2
+
+
 def test_probe_says_what_is_in_a_file(streammm: Streammm, clip: MakeClip, tmp_path: Path) -> None:
     clip("a.mkv", 2.0, cues=[(0.0, 1.0, "hello")])
     done = streammm("probe", "a.mkv", "none.mkv")

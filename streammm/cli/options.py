@@ -47,6 +47,7 @@ Addresses = Annotated[
 
 def leave(code: int) -> NoReturn:
     """Ends the process, without waiting for threads that are still in the middle of something."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as it is where a program is started with it closed
+            stream.flush()
     os._exit(code)

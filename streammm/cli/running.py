@@ -107,7 +107,7 @@ def _tell(order: Order, output: Output, report: ConsoleReport) -> None:
 
 
 def _end(order: Order, report: ConsoleReport, ray: str | None, is_complete: bool, is_interrupted: bool) -> None:
-    """Ends the program at once: all that was open is closed, and to take libraries down piece by piece takes long."""
+    """Ends the program at once: what was to be written is, and to take libraries down piece by piece takes long."""
     asked = order.asked
     if not is_complete and asked.stays_open and not is_interrupted and not asked.is_directory:
         leave(SOME_FAILED if report.undelivered else OK)  # it was ended as it is meant to be

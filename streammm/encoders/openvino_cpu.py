@@ -104,7 +104,7 @@ def _digest(key: str, example: npt.NDArray[Any], num_free_axes: int, version: st
 
 
 def _convert(openvino: Any, net: nn.Module, example: npt.NDArray[Any], num_free_axes: int) -> Any:
-    """The steps of `openvino.convert_model`, which meanwhile silences the warnings of all threads of the program."""
+    """What `openvino.convert_model` does with such a net, which meanwhile silences the warnings of all threads."""
     import torch
     from openvino._offline_transformations import apply_moc_transformations  # type: ignore[attr-defined]
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -117,7 +117,7 @@ def _convert(openvino: Any, net: nn.Module, example: npt.NDArray[Any], num_free_
         )
     frontend = openvino.frontend.FrontEndManager().load_by_framework("pytorch")
     model = frontend.convert(frontend.load(decoder))
-    apply_moc_transformations(model, cf=True)
+    apply_moc_transformations(model, cf=False, smart_reshape=True)
     model.reshape([*[-1] * num_free_axes, *example.shape[num_free_axes:]])
     return model
 

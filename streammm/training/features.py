@@ -84,7 +84,7 @@ class FeatureCache:
     """Features of many sources under one set-up.
 
     Args:
-        identity: all that features depend on besides the media; see `build.feature_identity`.
+        identity: all that features depend on besides the media; see `building.identity.feature_identity`.
         folder: where they are; by default in the user's cache.
     """
 

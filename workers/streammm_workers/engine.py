@@ -64,7 +64,7 @@ def workers(config: Config, first: Sequence[Any], ray_address: str | None = None
     """The workers for `run_on`, which load while their caller sets up what else a run needs.
 
     Args:
-        config: the whole configuration; see `build.with_precision` for its ``runtime.precision``.
+        config: the whole configuration; see `with_precision` for its ``runtime.precision``.
         first: the first of what is to be done, `PEEK` or all of it, after which the work is laid out.
         ray_address: where Ray is; ``local`` starts one on this machine; None for this process.
 
