@@ -5,8 +5,9 @@
 One run is given the files of MEDIA, damaged ones among them, again and again under new names, through a list that grows
 as it goes on. Another follows two RTSP cameras on loopback, whose server every five minutes, in turns, is killed and
 started again after a while, or stopped for as long; every quarter of an hour the streams end. Both are
-`streammm run ... --out DIR`; what their whole process trees hold is looked at every ten seconds, memory as PSS, where
-shared pages count once. Files are given in blocks, such that all of it uses about `--pace` of a core.
+`streammm run ... --out DIR`; what their whole process trees hold is looked at every ten seconds. Memory is what is no
+file's, swapped out or not: pages of libraries would count for more as soon as nobody else maps them. Files are given in
+blocks, such that all of it uses about `--pace` of a core.
 
 What a run holds is flat if the median of its last quarter is at most 3 % or 8 MiB above that of its first, whichever is
 more, and that of file handles, threads and processes at most 10 % or 2 above it. The first two minutes, in which models
@@ -71,6 +72,12 @@ class Sample:
 HELD = [field.name for field in fields(Sample)][1:]
 
 
+def written_mib(pid: int) -> float:
+    """Memory of a process that is no file's, in RAM or swapped out (proc(5): RssAnon, VmSwap)."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return sum(int(line[1]) / 2**10 for line in lines if line[0] in ("RssAnon:", "VmSwap:"))
+
+
 class Watched:
     """A run, and what it held so far."""
 
@@ -90,8 +97,8 @@ class Watched:
         files = threads = 0
         for each in self._tree():
             try:
-                found = each.memory_full_info().pss / 2**20, each.num_fds(), each.num_threads()
-            except psutil.Error:  # it has just ended
+                found = written_mib(each.pid), each.num_fds(), each.num_threads()
+            except (psutil.Error, OSError):  # it has just ended
                 continue
             memory.append(found[0])
             files += found[1]
