@@ -1,11 +1,13 @@
 """Holds results of benchmarks against earlier ones and says what moved beyond noise.
 
-    python benchmarks/compare.py BEFORE AFTER [--least 0.03]
+    python benchmarks/compare.py BEFORE AFTER [--least 0.03] [--times]
 
-BEFORE and AFTER are files that a benchmark wrote with --json, or folders of them. A figure has moved if no value of
-one result lies within the range of the other's and the medians differ by more than ``--least``; with three repeats each
-that happens by chance once in ten, with five once in 126. Figures of a single value must differ by a fifth. It ends
-with 1 if a figure got worse. Results of two machines, or of two versions of a package, are compared with a warning.
+BEFORE and AFTER are files that a benchmark wrote with --json, or folders of them. Judged are ratios within a run and
+memory; with --times seconds and rates as well, which mean something only on a machine that does nothing else: what one
+takes doubles when others share its cores. A figure has moved if the ranges of both results are apart by more than half
+of the wider one and the medians differ by more than ``--least``; with three repeats each that happens by chance once in
+50, with five once in 2,500, if values scatter normally. Figures of a single value must differ by a fifth. It ends with
+1 if a figure got worse. Results of two machines, or of two versions of a package, are compared with a warning.
 """
 
 from __future__ import annotations
@@ -19,6 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 _LEAST_OF_ONE = 0.2
+_APART = 0.5
+"""By what share of the wider range two ranges must be apart."""
+
+_JUDGED = ("", "MiB")
+"""Units of figures that do not depend on what else the machine does."""
 
 
 def results(path: Path) -> dict[str, Result]:
@@ -34,8 +41,9 @@ def verdict(before: Figure, after: Figure, least: float) -> str:
     change = after.median - before.median
     if min(len(before.values), len(after.values)) == 1:
         least = max(least, _LEAST_OF_ONE)
-    apart = min(after.values) > max(before.values) or max(after.values) < min(before.values)
-    if not apart or abs(change) <= least * abs(before.median):
+    gap = max(min(after.values) - max(before.values), min(before.values) - max(after.values))
+    wider = max(max(figure.values) - min(figure.values) for figure in (before, after))
+    if gap <= _APART * wider or abs(change) <= least * abs(before.median):
         return "same"
     return "better" if (change < 0) == (before.better == "less") else "worse"
 
@@ -46,6 +54,7 @@ def main() -> int:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("--least", type=float, default=0.03, help="what share of the median a figure must move by")
+    parser.add_argument("--times", action="store_true", help="judge seconds and rates too")
     arguments = parser.parse_args()
     try:
         old, new = results(arguments.before), results(arguments.after)
@@ -53,8 +62,8 @@ def main() -> int:
         parser.error(str(error))
     console = Console(width=None if sys.stdout.isatty() else 140)
     table = Table("figure", "unit", "before", "after", "ratio", "", box=None)
-    told = {"better": "[green]better[/]", "worse": "[bold red]worse[/]", "same": ""}
-    num_worse = num_compared = 0
+    told = {"better": "[green]better[/]", "worse": "[bold red]worse[/]", "same": "same", "": "[dim]not judged[/]"}
+    num_worse = num_judged = num_compared = 0
     for name in sorted(old.keys() & new.keys()):
         for what in sorted(k for k in old[name].machine if old[name].machine[k] != new[name].machine.get(k)):
             was, now = old[name].machine[what], new[name].machine.get(what)
@@ -63,14 +72,16 @@ def main() -> int:
             if (after := new[name].figures.get(key)) is None:
                 continue
             num_compared += 1
-            found = verdict(before, after, arguments.least)
+            is_judged = arguments.times or before.unit in _JUDGED
+            found = verdict(before, after, arguments.least) if is_judged else ""
+            num_judged += is_judged
             num_worse += found == "worse"
             ratio = f"{after.median / before.median:.3f}" if before.median else "-"
             table.add_row(f"{name} {key}", before.unit, str(before), str(after), ratio, told[found])
     console.print(table)
     missing = sum(len(r.figures) for r in old.values()) + sum(len(r.figures) for r in new.values()) - 2 * num_compared
-    console.print(f"{num_compared} figures compared, {num_worse} worse; {missing} are in one result only")
-    return 1 if num_worse or not num_compared else 0
+    console.print(f"{num_judged} of {num_compared} figures judged, {num_worse} worse; {missing} are in one result only")
+    return 1 if num_worse or not num_judged else 0
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 import av
+from clips import make_media
 from figures import Result
 
 OURS = """
@@ -147,17 +148,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one repeat, of the first file alone")
+    parser.add_argument("--quick", action="store_true", help="of the first file alone, as 20 s of 360p")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.repeats, arguments.files = 1, arguments.files[:1]
+        arguments.files = arguments.files[:1]
     if len({path.name for path in arguments.files}) < len(arguments.files):
         parser.error("two files have the same name, which their figures go by")
     result = Result("decode")
     programs = ways()
     print(f"{'file':<32}{'seconds':>8}  " + "".join(f"{name:>20}" for name in programs))
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.quick:
+            arguments.files = [make_media(arguments.files[0], Path(folder), "360p", 20.0)]
         nothing = empty_clip(Path(folder, "empty.mp4"))
         idle = {
             name: statistics.median(cpu_seconds(program, nothing)[0] for _ in range(3))
@@ -174,6 +177,8 @@ def main() -> None:
                 if not any(math.isnan(value) for value in values):
                     found = [1000 * value / seconds for value in values]
                     result.add(f"{path.name}/{name}", "CPU ms a media second", found)
+                    ratios = [value / plain for value, plain in zip(values, spent["PyAV"], strict=True)]
+                    result.add(f"{path.name}/{name} of PyAV", "", ratios)
             median = {name: statistics.median(values) / seconds * 1000 for name, values in spent.items()}
             cells = [f"{value:9.1f} ({value / median['PyAV']:.2f})" for value in median.values()]
             print(f"{path.name:<32}{seconds:>8.1f}  " + "".join(f"{cell:>20}" for cell in cells), flush=True)

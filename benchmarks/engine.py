@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from clips import make_media
 from figures import Result
 from processes import Cost, measure
 
@@ -105,7 +106,9 @@ def _wait_for(port: int) -> None:
             return
 
 
-def print_costs(few: Sequence[str], many: Sequence[str], repeats: int, folder: Path, result: Result) -> None:
+def print_costs(
+    ways: Sequence[str], few: Sequence[str], many: Sequence[str], repeats: int, folder: Path, result: Result
+) -> None:
     """The tables of CPU seconds."""
     costs: dict[str, list[float]] = defaultdict(list)
     roles: dict[str, list[Counter[str]]] = defaultdict(list)
@@ -113,7 +116,7 @@ def print_costs(few: Sequence[str], many: Sequence[str], repeats: int, folder: P
     peaks: Counter[str] = Counter()
     extra = 0.0
     for repeat in range(repeats):
-        for way in list(WAYS)[:: 1 if repeat % 2 == 0 else -1]:
+        for way in ways[:: 1 if repeat % 2 == 0 else -1]:
             short: Cost = measure(command(way, few, folder / "short"))
             long: Cost = measure(command(way, many, folder / "long"))
             extra = media_seconds(folder / "long") - media_seconds(folder / "short")
@@ -143,23 +146,25 @@ def print_costs(few: Sequence[str], many: Sequence[str], repeats: int, folder: P
             print(f"{name:28}" + "".join(f"{value:28.2f}" for value in values))
 
 
-def print_times(sources: Sequence[str], repeats: int, folder: Path, result: Result) -> None:
+def print_times(ways: Sequence[str], sources: Sequence[str], repeats: int, folder: Path, result: Result) -> None:
     """The table of seconds to the first row and to the end."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with cluster() as address:
         times(command(INLINE, sources, folder / "out", address), folder / "out")  # until it answers and has loaded
         for _ in range(repeats):
-            for way in (INLINE, ACTORS):
+            for way in ways[1:]:
                 attached = command(way, sources, folder / "out", address)
                 found[f"{way}, attached"].append(times(attached, folder / "out"))
     for _ in range(repeats):
-        for way in WAYS:
+        for way in ways:
             found[f"{way}, cold"].append(times(command(way, sources, folder / "out"), folder / "out"))
     print(f"\n{'seconds':38}{'to the first row':>24}{'to the end':>24}")
     for name in sorted(found):
         first, end = zip(*found[name], strict=True)
         result.add(f"{name}/first row", "s", first)
         result.add(f"{name}/end", "s", end)
+        here = [one for one, _ in found[f"{HERE}, cold"]]
+        result.add(f"{name}/first row of one process's", "", [a / b for a, b in zip(first, here, strict=True)])
         print(f"{name:38}{_spread(first, 1):>24}{_spread(end, 1):>24}", flush=True)
 
 
@@ -174,19 +179,21 @@ def main() -> None:
     parser.add_argument("media", type=Path, metavar="CLIP_OR_FOLDER")
     parser.add_argument("--copies", type=int, nargs=2, default=(1, 6), metavar=("FEW", "MANY"))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one repeat, over one copy and three")
+    parser.add_argument("--quick", action="store_true", help="of 20 s of 360p, without encoders as actors")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.copies, arguments.repeats = (1, 3), 1
+        arguments.copies = (1, 3)
+    ways = [HERE, INLINE] if arguments.quick else list(WAYS)
     result = Result("engine")
     few, many = arguments.copies
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        sources = copies_of(arguments.media, many, folder)
+        media = make_media(arguments.media, folder, "360p", 20.0) if arguments.quick else arguments.media
+        sources = copies_of(media, many, folder)
         num_few = few * len(sources) // many
-        print_costs(sources[:num_few], sources, arguments.repeats, folder, result)
-        print_times(sources[: len(sources) // many], arguments.repeats, folder, result)
+        print_costs(ways, sources[:num_few], sources, arguments.repeats, folder, result)
+        print_times(ways, sources[: len(sources) // many], arguments.repeats, folder, result)
     result.write(arguments.json)
 
 

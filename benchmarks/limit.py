@@ -39,7 +39,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 LABELS = ("speech", "music", "explosion", "car", "person", "city", "animal", "computer")
 COPIES = {"360p": (2, 10), "1080p": (2, 4)}
-QUICK_COPIES = {"360p": (2, 4), "1080p": (2, 3)}
+QUICK_COPIES = dict.fromkeys(COPIES, (2, 4))
 """Few and many, for each core: already few keep all processes at work, else the difference would hold start-up."""
 
 FRAMES_PER_SECOND = 2
@@ -242,6 +242,8 @@ def report(name: str, media: Path, arguments: argparse.Namespace, result: Result
     print(f"goal for streammm run: {GOAL[name]}")
     print(f"first row after {result.add(f'{name}/first row', 's', firsts)} s", end="; ")
     print(f"a process that only imports torch takes {result.add(f'{name}/import of torch', 's', floors)} s")
+    ratios = [first / floor for first, floor in zip(firsts, floors, strict=True)]
+    print(f"first row of import of torch: {result.add(f'{name}/first row of import of torch', '', ratios)}")
     table = stages(media)
     whole = result.figures[f"{name}/streammm run/CPU"].median
     print(f"\n{'stage, one thread':40}{'CPU ms/media s':>16}{'share':>8}")

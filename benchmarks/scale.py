@@ -1,6 +1,6 @@
 """What the engine itself costs and how it scales, with decoders and encoders that do nothing but take their time.
 
-    python benchmarks/scale.py [--most 10000] [--nodes 1,2,4] [--quick] [--json FILE]
+    python benchmarks/scale.py [--most 10000] [--nodes 1,2,4] [--repeats 3] [--quick] [--json FILE]
 
 First, CPU milliseconds a source and a segment for growing numbers of sources, in one process with a journal on disk.
 What a source costs beyond its segments must stay flat: nothing may be looked through again for each of them.
@@ -13,10 +13,12 @@ node is given as much work. Segments carry no pictures and no sound, which stay 
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import os
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -88,22 +90,27 @@ def on_nodes(num_nodes: int, folder: Path) -> tuple[float, float]:
         nodes.shutdown()
 
 
-def print_many(most: int, folder: Path, result: Result) -> None:
+def print_many(most: int, repeats: int, folder: Path, result: Result) -> None:
     """The table of many sources."""
     here.ThreadHandle = stub_stage  # type: ignore[assignment,misc]
     many_sources(100, folder)  # what is imported and made once
-    print(f"{'sources':>8} {'segments':>9} {'CPU ms/source':>14} {'CPU ms/segment':>15} {'sources/s':>10}")
-    for num_sources in (n for n in (10, 100, 1_000, 10_000, 100_000) if n <= most):
+    counts = [n for n in (100, 1_000, 10_000, 100_000) if n <= most]
+    cpu: dict[int, list[float]] = defaultdict(list)
+    rates: dict[int, list[float]] = defaultdict(list)
+    for _, num_sources in itertools.product(range(repeats), counts):
         (folder / f"{num_sources}.sqlite").unlink(missing_ok=True)
-        cpu, wall = many_sources(num_sources, folder)
-        segments = num_sources * SEGMENTS_OF_MANY
-        result.add(f"{num_sources} sources/CPU", "ms a source", [1000 * cpu / num_sources])
-        result.add(f"{num_sources} sources/rate", "sources/s", [num_sources / wall], "more")
-        print(
-            f"{num_sources:8} {segments:9} {1000 * cpu / num_sources:14.2f} {1000 * cpu / segments:15.3f} "
-            f"{num_sources / wall:10.0f}",
-            flush=True,
+        cpu_seconds, wall_seconds = many_sources(num_sources, folder)
+        cpu[num_sources].append(1000 * cpu_seconds / num_sources)
+        rates[num_sources].append(num_sources / wall_seconds)
+    print(f"{'sources':>8}{'segments':>10}{'CPU ms/source':>22}{'of the least many':>22}{'sources/s':>18}")
+    for n in counts:
+        ratios = [one / few for one, few in zip(cpu[n], cpu[counts[0]], strict=True)]
+        cells = (
+            result.add(f"{n} sources/CPU", "ms a source", cpu[n]),
+            result.add(f"{n} sources/CPU of {counts[0]} sources'", "", ratios),
+            result.add(f"{n} sources/rate", "sources/s", rates[n], "more"),
         )
+        print(f"{n:8}{n * SEGMENTS_OF_MANY:10}{cells[0]!s:>22}{cells[1]!s:>22}{cells[2]!s:>18}", flush=True)
 
 
 def print_nodes(counts: Sequence[int], folder: Path, result: Result) -> None:
@@ -127,6 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=10_000, help="sources of the last line; 0 leaves the table out")
     parser.add_argument("--nodes", default="1,2,4", help="numbers of nodes, the first is what the others are held to")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="at most 1,000 sources and two nodes: a minute")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -135,7 +143,7 @@ def main() -> None:
     result = Result("scale")
     with tempfile.TemporaryDirectory() as folder:
         if arguments.most:
-            print_many(arguments.most, Path(folder), result)
+            print_many(arguments.most, arguments.repeats, Path(folder), result)
         if arguments.nodes:
             print_nodes([int(count) for count in arguments.nodes.split(",")], Path(folder), result)
     result.write(arguments.json)
