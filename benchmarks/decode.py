@@ -162,17 +162,14 @@ def main() -> None:
         if arguments.quick:
             arguments.files = [make_media(arguments.files[0], Path(folder), "360p", 20.0)]
         nothing = empty_clip(Path(folder, "empty.mp4"))
-        idle = {
-            name: statistics.median(cpu_seconds(program, nothing)[0] for _ in range(3))
-            for name, program in programs.items()
-        }
         for path in arguments.files:
             with av.open(str(path)) as container:
                 seconds = (container.duration or 0) / av.time_base
             spent: dict[str, list[float]] = {name: [] for name in programs}
             for repeat in range(arguments.repeats):
                 for name in list(programs)[:: 1 if repeat % 2 else -1]:
-                    spent[name].append(cpu_seconds(programs[name], path)[0] - idle[name])
+                    idle = cpu_seconds(programs[name], nothing)[0]
+                    spent[name].append(cpu_seconds(programs[name], path)[0] - idle)
             for name, values in spent.items():
                 if not any(math.isnan(value) for value in values):
                     found = [1000 * value / seconds for value in values]
