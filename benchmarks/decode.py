@@ -171,7 +171,7 @@ def main() -> None:
                     idle = cpu_seconds(programs[name], nothing)[0]
                     spent[name].append(cpu_seconds(programs[name], path)[0] - idle)
             for name, values in spent.items():
-                if not any(math.isnan(value) for value in values):
+                if not any(map(math.isnan, values + spent["PyAV"])):
                     found = [1000 * value / seconds for value in values]
                     result.add(f"{path.name}/{name}", "CPU ms a media second", found)
                     ratios = [value / plain for value, plain in zip(values, spent["PyAV"], strict=True)]

@@ -58,8 +58,9 @@ class Database:
         return Transaction(self._engine)
 
     def close(self) -> None:
-        """Lets go of it."""
-        self._engine.dispose()
+        """Lets go of it, if it was opened."""
+        if "_engine" in self.__dict__:
+            self._engine.dispose()
 
     def trim(self) -> None:
         """Gives room back where much of it is empty and nobody reads; a server does so by itself."""
